@@ -1,0 +1,42 @@
+# Everything that a person does with a checkout. `make trace` and `make test` set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: setup trace test lint bench gallery validate clean help
+
+help:            ## show this list
+	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' Makefile | sed 's/:.*##/\t/'
+
+# pip runs again only when pyproject.toml changed
+$(VENV)/.ready: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[hf,dev]'
+	touch $@
+
+setup: $(VENV)/.ready      ## create .venv and install capeval in it
+
+trace: setup     ## the main job on an embedded default: attribute the InstructGPT tree, write the report
+	$(BIN)/capeval trace instructgpt
+
+test: setup      ## pass the tests
+	$(BIN)/python -m pytest -n 2
+
+lint: setup      ## style, types, import floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup     ## side by side with lm-eval: same work, equal outputs, ratios
+	$(BIN)/python -m benchmarks.against_lm_eval
+
+validate: setup  ## minutes of simulation: coverage and size of every test and interval
+	$(BIN)/python -m benchmarks.validate_stats
+
+gallery: setup   ## rebuild the examples in reports/gallery
+	$(BIN)/python reports/build_gallery.py
+
+clean:           ## remove the environment and caches; results stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,45 @@
+"""capeval: git-bisect for capabilities. Which training stage gave or took which capability?
+
+Every verb of the command line is a function of the same name here: `capeval.trace("instructgpt").effects`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from capeval.errors import CapevalError as CapevalError
+    from capeval.gating import gate as gate
+    from capeval.recordings import import_records as import_records
+    from capeval.runner import run as run
+    from capeval.store.runs import Run as Run
+    from capeval.store.runs import load_run as load_run
+    from capeval.store.traces import Trace as Trace
+    from capeval.store.traces import load_trace as load_trace
+    from capeval.tracer import compare as compare
+    from capeval.tracer import trace as trace
+
+# Looked up on first use, so that `import capeval` costs nothing and needs no torch.
+_DOORS = {
+    "CapevalError": "capeval.errors",
+    "Run": "capeval.store.runs",
+    "Trace": "capeval.store.traces",
+    "compare": "capeval.tracer",
+    "gate": "capeval.gating",
+    "import_records": "capeval.recordings",
+    "load_run": "capeval.store.runs",
+    "load_trace": "capeval.store.traces",
+    "run": "capeval.runner",
+    "trace": "capeval.tracer",
+}
+
+__all__ = [*sorted(_DOORS), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DOORS:
+        raise AttributeError(f"module 'capeval' has no attribute '{name}'")
+    return getattr(import_module(_DOORS[name]), name)
