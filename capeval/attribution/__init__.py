@@ -1,0 +1,5 @@
+"""From records to what a stage gave or took: frames in, small results out.
+
+pairing: which items may be compared · effects: the ledger · scores: what each node scored · flips: item by item ·
+sentences: verdicts in words · published: aggregates of the literature, unpaired.
+"""

@@ -1,0 +1,234 @@
+"""The effect ledger: every contrast × task × setting, estimated on shared items, adjusted, answered.
+
+The rules of the three answers are in `stats.answers`: the answer follows the adjusted p, the interval shown is the
+marginal one. Where the ends differ in how many answers were missing, cut or unreadable, nothing can be told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from capeval.attribution.pairing import Cells, pair, shares
+from capeval.attribution.sentences import label_of, sentence
+from capeval.core import EFFECT_COLUMNS, Contrast, TaskSpec, Tree
+from capeval.errors import PairingError
+from capeval.stats.answers import decide, inside_margin
+from capeval.stats.multiplicity import benjamini_hochberg
+from capeval.stats.paired import PairedDifference, paired_difference
+from capeval.stats.power import items_for_margin
+
+ALPHA = 0.05
+SHARE_GAP = 0.10
+"""Ends whose missing, truncated or unextracted share differs by more than this can't be compared as capabilities."""
+MIN_CLUSTERS = 6
+"""Below it a cluster sign-flip test can't reach p = .05 (2^-5 · 2 / 2 = .0625 at five)."""
+FAMILIES = {"within": "within", "difference": "difference"}
+"""Multiplicity families; every other kind belongs to the family of the tree's task-level contrasts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """One row of the ledger before it is estimated."""
+
+    contrast: Contrast
+    task: str
+    setting: str
+    keys: tuple[tuple[str, str, str], ...]
+
+
+def ledger(
+    tree: Tree, cells: Cells, contrasts: Iterable[Contrast], *, alpha: float = ALPHA, seed: int = 0
+) -> pd.DataFrame:
+    """Estimate every contrast on every task and setting that its cells share.
+
+    Args:
+        tree: Its task specs say metric, margin, clusters; its stages say size and certainty.
+        cells: As `pairing.cells` makes them.
+        contrasts: Usually `tree.edges()` and `tree.contrasts`.
+        alpha: Level of the three answers.
+        seed: Of the cluster sign-flip test.
+
+    Returns:
+        One row per effect, columns of `core.EFFECT_COLUMNS`.
+    """
+    specs = {task.name: task for task in tree.tasks}
+    rows = [
+        _estimate(question, specs[question.task.partition(":")[0]], tree, cells, alpha=alpha, seed=seed)
+        for contrast in contrasts
+        for question in _questions(contrast, cells)
+    ]
+    frame = pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
+    return _answered(frame, alpha)
+
+
+def _questions(contrast: Contrast, cells: Cells) -> list[_Question]:
+    """The (task, setting) pairs for which every cell of the contrast has records."""
+    nodes = {cell.node for cell in contrast.cells}
+    tasks = dict.fromkeys(task for node, task, _ in cells if node in nodes)
+    found = []
+    for task in tasks:
+        name = task.partition(":")[0]
+        if contrast.tasks and not any(fnmatchcase(name, pattern) for pattern in contrast.tasks):
+            continue
+        settings = dict.fromkeys(setting for node, t, setting in cells if t == task and node in nodes)
+        if all(cell.setting is not None for cell in contrast.cells):
+            settings = {" − ".join(dict.fromkeys(str(c.setting) for c in contrast.cells)): None}
+        for setting in settings:
+            keys = tuple((c.node, task, c.setting if c.setting is not None else setting) for c in contrast.cells)
+            if all(key in cells for key in keys):
+                found.append(_Question(contrast=contrast, task=task, setting=setting, keys=keys))
+    return found
+
+
+def _estimate(
+    question: _Question, spec: TaskSpec, tree: Tree, cells: Cells, *, alpha: float, seed: int
+) -> dict[str, Any]:
+    contrast = question.contrast
+    parts = [cells[key] for key in question.keys]
+    row: dict[str, Any] = {
+        "tree": tree.name, "kind": contrast.kind, "parent": contrast.parent, "child": contrast.child,
+        "capability": spec.capability, "task": question.task, "setting": question.setting,
+        "orientation": spec.orientation, "metric": spec.metric, "unit": spec.unit, "margin": spec.margin,
+        "family": FAMILIES.get(contrast.kind, "tasks"), "certainty": _certainty(tree, contrast), "reason": "",
+    }  # fmt: skip
+    try:
+        pairs = pair(
+            parts,
+            # between settings the shots differ by design; between nodes in one setting they must not
+            check_shots=len({key[2] for key in question.keys}) == 1,
+            allow_different_shots=contrast.allow_different_shots,
+        )
+    except PairingError:
+        union = set().union(*(part.index for part in parts))
+        empty = paired_difference(np.array([]), binary=True)
+        return row | _numbers(empty, spec, alpha) | {
+            "dropped": len(union), "reason": "different shots", "confounds": "; ".join(_confounds(tree, contrast)),
+        }  # fmt: skip
+    weights = np.array([cell.weight for cell in contrast.cells])
+    d = pairs.scores @ weights
+    result = paired_difference(
+        d,
+        clusters=pairs.clusters if spec.cluster_role != "none" else None,
+        role=spec.cluster_role if pairs.clusters is not None else "none",
+        binary=bool(np.isin(d, (-1.0, 0.0, 1.0)).all()) and spec.binary,
+        bounded=spec.unit == "points",
+        alpha=alpha,
+        seed=seed,
+    )
+    confounds = _confounds(tree, contrast)
+    if pairs.reshot and contrast.allow_different_shots:
+        confounds.append(f"different shots on {pairs.reshot} items")
+    if pairs.represented:
+        confounds.append(f"different presentation on {pairs.represented} items")
+    return row | _numbers(result, spec, alpha) | {
+        "dropped": pairs.dropped,
+        "parent_score": _side(pairs.scores, -weights), "child_score": _side(pairs.scores, weights),
+        "confounds": "; ".join(confounds),
+        "reason": _unreadable(parts, result, spec),
+    }  # fmt: skip
+
+
+def _numbers(result: PairedDifference, spec: TaskSpec, alpha: float) -> dict[str, Any]:
+    better, worse = result.n_positive, result.n_negative
+    if spec.orientation == "lower":
+        better, worse = worse, better
+    return {
+        "n": result.n, "gained": better, "lost": worse, "delta": result.delta, "low": result.low, "high": result.high,
+        "p": result.p, "mde": result.mde, "se": result.se, "n_clusters": result.n_clusters,
+        "low_clustered": result.low_clustered, "high_clustered": result.high_clustered, "method": result.method,
+        "low_equivalence": result.low_equivalence, "high_equivalence": result.high_equivalence,
+        "n_needed": items_needed(result.se, result.n, spec.margin, alpha=alpha),
+    }  # fmt: skip
+
+
+def items_needed(se: float, n: int, margin: float, *, alpha: float = ALPHA) -> float:
+    """Items that telling ±margin would take at the variance per item that `se` on `n` implies (clusters are in `se`).
+
+    Returns:
+        The number, or NaN when `n` suffices or nothing is known of the variance.
+    """
+    if n < 2 or not math.isfinite(se) or se == 0:
+        return float("nan")
+    needed = items_for_margin(se**2 * n, margin, alpha=alpha)
+    return float(needed) if needed > n else float("nan")
+
+
+def _side(scores: np.ndarray, weights: np.ndarray) -> float:
+    """Mean of the cells on one side, weighted; for a difference of differences that is the mean of its minuends."""
+    positive = np.clip(weights, 0, None)
+    return float((scores @ positive).mean() / positive.sum()) if len(scores) else float("nan")
+
+
+def _unreadable(parts: list[pd.DataFrame], result: PairedDifference, spec: TaskSpec) -> str:
+    if result.n == 0:
+        return "no shared items"
+    ends = [shares(part) for part in parts]
+    for share in ends[0]:
+        values = [end[share] for end in ends]
+        if max(values) - min(values) > SHARE_GAP:
+            name = {"unextracted": "extraction"}.get(share, share)
+            return f"{name}: {max(values):.0%} against {min(values):.0%}"
+    if spec.cluster_role == "sampled" and 0 < result.n_clusters < MIN_CLUSTERS:
+        return f"fewer than six clusters ({result.n_clusters})"
+    return ""
+
+
+def _confounds(tree: Tree, contrast: Contrast) -> list[str]:
+    found = list(contrast.confounds)
+    stages = [tree.stage(cell.node) for cell in contrast.cells]
+    sizes = {s.parameters for s in stages if s.parameters}
+    if len(sizes) > 1:
+        found.append(f"size: {' against '.join(_billions(s) for s in sorted(sizes))}")
+    if (
+        len(contrast.cells) == 2
+        and len({c.node for c in contrast.cells}) == len({c.setting for c in contrast.cells}) == 2
+    ):
+        found.append(f"asked differently: {contrast.cells[0].setting} against {contrast.cells[1].setting}")
+    return found
+
+
+def _billions(parameters: float) -> str:
+    return f"{parameters / 1e9:g}B" if parameters >= 1e9 else f"{parameters / 1e6:g}M"
+
+
+def _certainty(tree: Tree, contrast: Contrast) -> str:
+    if contrast.kind != "edge":
+        return ""
+    return tree.stage(contrast.child).links[0].certainty
+
+
+def _answered(frame: pd.DataFrame, alpha: float) -> pd.DataFrame:
+    frame = frame.copy()
+    # what can't be told whatever its p does not spend the family's error budget
+    readable = frame["p"].astype(float).where(frame["reason"] == "")
+    for family in frame["family"].unique():
+        mine = frame["family"] == family
+        frame.loc[mine, "p_adjusted"] = benjamini_hochberg(readable[mine].to_numpy(float))
+    answers, labels, reasons, sentences = [], [], [], []
+    for row in frame.to_dict("records"):
+        answer, reason = _answer(row, alpha)
+        row |= {"answer": answer, "reason": reason}
+        answers.append(answer)
+        reasons.append(reason)
+        labels.append(label_of(answer, str(row["orientation"])))
+        sentences.append(sentence(row, alpha=alpha))
+    frame["answer"], frame["label"], frame["reason"], frame["sentence"] = answers, labels, reasons, sentences
+    return frame
+
+
+def _answer(row: Mapping[Any, Any], alpha: float) -> tuple[str, str]:
+    if row["reason"]:
+        return "cant_tell", row["reason"]
+    answer = decide(
+        delta=row["delta"], p_adjusted=row["p_adjusted"], low_equivalence=row["low_equivalence"],
+        high_equivalence=row["high_equivalence"], margin=row["margin"], alpha=alpha, orientation=row["orientation"],
+    )  # fmt: skip
+    small = inside_margin(row["low_equivalence"], row["high_equivalence"], row["margin"])
+    return answer, "negligible" if answer in ("gained", "lost") and small else ""

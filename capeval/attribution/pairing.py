@@ -1,0 +1,123 @@
+"""Which items of two (or more) cells may be compared, one row per item.
+
+A cell is what one node scored on one task in one setting. Items pair by their digest, so a changed question or gold is
+another item and drops out by itself; shots must agree too, unless the author of the tree says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from capeval.errors import PairingError
+
+REFUSED_SHARE = 0.01
+"""Up to this share of pairs with different shots is dropped and counted; above it the comparison is refused."""
+
+Cells = Mapping[tuple[str, str, str], pd.DataFrame]
+"""(node, task or task:subset, setting) → a row per item, indexed by it: score, cluster, shots, presentation, flags."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Items that all cells of a contrast have a score for."""
+
+    items: pd.Index
+    scores: np.ndarray
+    """Shape (items, cells)."""
+    clusters: np.ndarray | None
+    """One label per item; None when the task has no clusters."""
+    dropped: int
+    """Items of any cell that are not among `items`."""
+    reshot: int
+    """Pairs whose shots differ: dropped, or kept when allowed."""
+    represented: int
+    """Kept pairs whose presentation differs."""
+
+
+def cells(records: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
+    """Collapse records to one row per item: samples are averaged inside the item, subsets get cells of their own.
+
+    Args:
+        records: Columns of `core.RECORD_COLUMNS` with `node` in front.
+    """
+    if records.empty:
+        return {}
+    keys = ["node", "task", "setting", "item"]
+    flagged = {
+        flag: (records["flag"] == flag).astype(float) for flag in ("truncated", "unextracted", "refused", "empty")
+    }
+    scored = records["score"].notna()
+    # a missing sample must count neither as wrong nor as flagged
+    frame = records[[*keys, "subset", "cluster", "shots", "presentation", "score"]].assign(
+        **{flag: values.where(scored) for flag, values in flagged.items()}
+    )
+    once = not frame.duplicated(keys).any()
+    if not once:
+        first = {c: "first" for c in ("subset", "cluster", "shots", "presentation")}
+        means = {c: "mean" for c in ("score", *flagged)}
+        frame = frame.groupby(keys, sort=False, observed=True).agg(first | means).reset_index()
+    found = {}
+    for (node, task, setting), rows in frame.groupby(["node", "task", "setting"], sort=False, observed=True):
+        rows = rows.set_index("item").drop(columns=["node", "task", "setting"])
+        found[(node, task, setting)] = rows
+        for subset, part in rows.groupby("subset", sort=True):
+            if subset and len(part) < len(rows):
+                found[(node, f"{task}:{subset}", setting)] = part
+    return found
+
+
+def pair(parts: Sequence[pd.DataFrame], *, check_shots: bool, allow_different_shots: bool = False) -> Pairs:
+    """Join cells on their items.
+
+    Args:
+        parts: One frame per cell, as `cells` makes them.
+        check_shots: Whether shots must agree; not so between settings of one node, where they differ by design.
+        allow_different_shots: Keep such pairs; the caller marks the effect as confounded.
+
+    Raises:
+        PairingError: when more than `REFUSED_SHARE` of the pairs were shown different shots.
+    """
+    everything = parts[0].index
+    shared = everything
+    for part in parts[1:]:
+        everything = everything.union(part.index, sort=False)
+        shared = shared[shared.isin(part.index)]
+    aligned = [part.loc[shared] for part in parts]
+    keep = np.logical_and.reduce([part["score"].notna().to_numpy() for part in aligned])
+    reshot = np.zeros(len(shared), bool)
+    if check_shots:
+        reshot = _differ(aligned, "shots") & keep
+        share = reshot.sum() / max(int(keep.sum()), 1)
+        if share > REFUSED_SHARE and not allow_different_shots:
+            raise PairingError(
+                f"{reshot.sum()} of {keep.sum()} items were asked with different shots at the two ends; "
+                "allow_different_shots pairs them all the same and marks the effect as confounded"
+            )
+        if not allow_different_shots:
+            keep &= ~reshot
+    labels = aligned[0]["cluster"].to_numpy(dtype=object)[keep]
+    return Pairs(
+        items=shared[keep],
+        scores=np.column_stack([part["score"].to_numpy(float)[keep] for part in aligned]),
+        clusters=labels if (labels != "").any() else None,
+        dropped=len(everything) - int(keep.sum()),
+        reshot=int(reshot.sum()),
+        represented=int((_differ(aligned, "presentation") & keep).sum()),
+    )
+
+
+def shares(part: pd.DataFrame) -> dict[str, float]:
+    """Share of a cell's items that are missing (of all), truncated or unextracted (of those with a score)."""
+    scored = part["score"].notna()
+    rates = {flag: float(part[flag].mean()) if scored.any() else 0.0 for flag in ("truncated", "unextracted")}
+    return {"missing": float(1 - scored.mean()) if len(part) else 0.0, **rates}
+
+
+def _differ(aligned: Sequence[pd.DataFrame], column: str) -> np.ndarray:
+    first = aligned[0][column].to_numpy(dtype=object)
+    different: np.ndarray = np.logical_or.reduce([first != part[column].to_numpy(dtype=object) for part in aligned])
+    return different

@@ -1,0 +1,97 @@
+"""Verdicts in words: one sentence per effect that says what, how much, how sure, and what is missing to be sure.
+
+The words are chosen here and nowhere else, so that the terminal, the page and the pull request say the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+_LABELS = {"gained": "gained", "lost": "lost", "equivalent": "equivalent", "cant_tell": "can't tell"}
+_NEUTRAL = {"gained": "increased", "lost": "decreased"}
+
+
+def label_of(answer: str, orientation: str) -> str:
+    """The answer in words; a metric without a better end increases or decreases, it is never gained or lost."""
+    if orientation == "none" and answer in _NEUTRAL:
+        return _NEUTRAL[answer]
+    return _LABELS[answer]
+
+
+def amount(value: float, unit: str, *, signed: bool = True) -> str:
+    """A difference or score for people: points are shown times 100.
+
+    >>> amount(-0.213, "points")
+    '−21.3 points'
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    shown = value * 100 if unit == "points" else value
+    text = f"{shown:+.1f}" if signed else f"{shown:.1f}"
+    return f"{text.replace('-', '−')} {unit}"
+
+
+def p_text(p: float) -> str:
+    """A p-value the way papers print it.
+
+    >>> p_text(0.00004), p_text(0.0312), p_text(1.0)
+    ('p < .001', 'p = .031', 'p = 1')
+    """
+    if p is None or not math.isfinite(p):
+        return "p unknown"
+    if p < 0.001:
+        return "p < .001"
+    return "p = 1" if p >= 0.9995 else f"p = {p:.3f}".replace("0.", ".")
+
+
+def sentence(row: Mapping[str, Any], *, alpha: float = 0.05) -> str:
+    """The verdict on one row of the ledger."""
+    who = f"{row['parent']} → {row['child']}" if row["parent"] != row["child"] else str(row["child"])
+    what = f"{row['task']} ({row['setting']})"
+    if row["answer"] == "cant_tell" and row["reason"]:
+        return f"{who}: can't tell on {what}: {_why(row)}."
+    unit = str(row["unit"])
+    size = f"{amount(row['delta'], unit)} [{_bound(row['low'], unit)}, {_bound(row['high'], unit)}]"
+    evidence = f"{size}, {p_text(row['p_adjusted'])} adjusted, n = {int(row['n'])}"
+    if row["answer"] == "equivalent":
+        return f"{who}: equivalent on {what} within ±{amount(row['margin'], unit, signed=False)}: {evidence}."
+    if row["answer"] == "cant_tell":
+        return f"{who}: can't tell on {what}: {evidence}; {_limits(row)}."
+    negligible = ", inside the margin" if row["reason"] == "negligible" else ""
+    return f"{who}: {label_of(str(row['answer']), str(row['orientation']))} on {what}: {evidence}{negligible}."
+
+
+def _bound(value: float, unit: str) -> str:
+    return amount(value, unit).removesuffix(f" {unit}")
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    reasons = {
+        "different shots": "the two ends were shown different examples; the tree file does not allow this pair",
+        "no shared items": "the two ends share no scored items",
+    }
+    reason = str(row["reason"])
+    if reason.startswith(("extraction", "truncated", "missing")):
+        return f"the ends differ too much in answers that are {reason.replace('extraction', 'unextractable')}"
+    return reasons.get(reason, reason)
+
+
+def _limits(row: Mapping[str, Any]) -> str:
+    """What these items could have shown, and how many would settle the margin."""
+    unit = str(row["unit"])
+    text = f"smallest effect that would have shown: {amount(row['mde'], unit, signed=False)}"
+    if row["n_needed"] is not None and math.isfinite(row["n_needed"]):
+        text += (
+            f"; telling ±{amount(row['margin'], unit, signed=False)} takes about {round_up(row['n_needed']):,} items"
+        )
+    return text
+
+
+def round_up(n: float) -> int:
+    """Two significant digits, upwards: a sample size is never known better than that."""
+    if n < 100:
+        return math.ceil(n)
+    step = 10 ** (math.floor(math.log10(n)) - 1)
+    return int(math.ceil(n / step) * step)

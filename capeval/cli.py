@@ -1,0 +1,302 @@
+"""parse → one verb → print → exit code. Each command imports what it needs when it runs, so that --help is instant.
+
+Exit codes: 0 pass · 1 regression · 2 usage or bad file · 3 something missing on this machine · 4 inconclusive ·
+70 a bug in capeval · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from capeval import __version__
+from capeval.errors import EXIT_USAGE, CapevalError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from capeval.store.traces import Trace
+
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+class _Verbs(click.Group):
+    """Commands in the order in which a newcomer meets them, with a did-you-mean for typos."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise unknown("command", args[0], self.commands, "capeval --help")
+        return super().resolve_command(ctx, args)
+
+
+def main() -> None:
+    """The console script: run a command, turn errors into one clear line and the right exit code."""
+    try:
+        code = cli(standalone_mode=False)
+    except CapevalError as error:
+        click.echo(f"capeval: {error}", err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("capeval: interrupted; the same command goes on from here", err=True)
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:  # `capeval … | head`
+        sys.stderr.close()
+        code = 0
+    except Exception:
+        traceback.print_exc()
+        click.echo(
+            "capeval: this is a bug in capeval, not in what you did; please report it with the lines above", err=True
+        )
+        code = EXIT_BUG
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="capeval")
+def cli() -> None:
+    """Git-bisect for capabilities: which training stage gave or took which capability?
+
+    \b
+    capeval trace instructgpt                    a real tree, from recorded outputs: seconds
+    capeval run --model ./ckpt --suite cot       evaluate one checkpoint
+    capeval compare runs/base runs/sft           what changed between two runs, item by item
+    capeval gate --baseline A --candidate B      exit 0 pass, 1 regression, 4 can't tell
+    """
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines on stdout.")
+_out = click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.")
+
+
+@cli.command()
+@click.option("--model", required=True, help="Checkpoint folder (safetensors) or hub id.")
+@click.option("--suite", required=True, help="Suite name, or a suite file. `capeval list suites`.")
+@click.option("--node", default="", help="Name of the node; the checkpoint's folder name by default.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first N items of every task file.")
+@click.option("--backend", default="hf", show_default=True, help="Engine. `capeval list backends`.")
+@click.option("--device", default="", help="cpu, cuda, cuda:1 …; chosen by default.")
+@click.option("--dtype", default="", help="float32, bfloat16 …; float32 on CPU by default.")
+@click.option("--chat", is_flag=True, help="Ask through the checkpoint's chat template.")
+@click.option("--seed", default=0, show_default=True, help="Seed of sampled answers.")
+@_out
+@_json
+def run(model: str, suite: str, as_json: bool, **options: Any) -> None:
+    """Evaluate one checkpoint: table, run folder.
+
+    A killed run goes on where it stopped: give the same command again.
+
+    \b
+    capeval run --model ./my-checkpoint --suite smoke
+    capeval run --model org/name --suite cot --limit 50 --json
+    """
+    from capeval.report.terminal import print_run
+    from capeval.runner import RunOptions
+    from capeval.runner import run as evaluate
+    from capeval.tracer import inspect
+
+    done = evaluate(model, suite, options=RunOptions(progress=not as_json, **options))
+    seen = inspect(done)
+    if as_json:
+        _print_json(
+            {"node": done.node, "manifest": dict(done.manifest), "scores": seen.scores, "contrasts": seen.effects}
+        )
+    else:
+        print_run(done, seen.scores, seen.effects, _console())
+
+
+@cli.command()
+@click.argument("tree")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for report.html, effects.parquet … [traces/TREE]")
+@click.option("--suite", default="", help="Evaluate every node that has a checkpoint with this suite.")
+@click.option(
+    "--checkpoint", "checkpoints", multiple=True, metavar="NODE=PATH", help="Checkpoint of a node; repeatable."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="With --suite: only the first N items of every task file.")
+@click.option("--backend", default="hf", show_default=True, help="With --suite: the engine.")
+@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True)
+@_json
+def trace(tree: str, out: Path | None, checkpoints: tuple[str, ...], as_json: bool, **more: Any) -> None:
+    """Attribute what a tree of models shows to its stages: ledger, report.html.
+
+    TREE is a shipped tree (`capeval list trees`) or a YAML file of yours.
+
+    \b
+    capeval trace instructgpt
+    capeval trace gpt-3.5 --out /tmp/t --json
+    capeval trace mytree.yaml --suite cot --checkpoint sft=./out/sft
+    """
+    from capeval.report.page import write_report
+    from capeval.report.terminal import print_trace
+    from capeval.runner import RunOptions
+    from capeval.runner import run as evaluate
+    from capeval.store.traces import save_trace
+    from capeval.tracer import TraceOptions
+    from capeval.tracer import trace as trace_tree
+
+    options = TraceOptions(suite=more["suite"], checkpoints=_assignments(checkpoints), alpha=more["alpha"])
+
+    def run_node(node: str, uri: str, suite: str) -> Any:
+        chosen = RunOptions(node=node, limit=more["limit"], backend=more["backend"], progress=not as_json)
+        return evaluate(uri, suite, options=chosen)
+
+    found = trace_tree(tree, options, evaluate=run_node)
+    folder = save_trace(found, out or Path("traces") / Path(tree).stem)
+    page = write_report(found, folder)
+    if as_json:
+        _print_json(found.summary() | {"folder": str(folder), "report": str(page)})
+    else:
+        print_trace(found, _console())
+        click.echo(f"report: {page}")
+
+
+@cli.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--allow-different-shots", is_flag=True, help="Pair items although the examples shown differ.")
+@_out
+@_json
+def compare(a: Path, b: Path, allow_different_shots: bool, out: Path | None, as_json: bool) -> None:
+    """Paired difference B − A of two run folders.
+
+    \b
+    capeval compare runs/base-cot runs/sft-cot
+    capeval compare runs/base-cot runs/sft-cot --out /tmp/report
+    """
+    from capeval.report.terminal import print_effects
+    from capeval.tracer import compare as compare_runs
+
+    found = compare_runs(a, b, allow_different_shots=allow_different_shots)
+    if out:
+        _save(found, out)
+    if as_json:
+        _print_json(found.summary())
+    else:
+        print_effects(found.effects, _console())
+
+
+@cli.command()
+@click.option(
+    "--baseline", required=True, type=click.Path(path_type=Path), help="Run folder of the model that is good."
+)
+@click.option("--candidate", required=True, type=click.Path(path_type=Path), help="Run folder of the model to judge.")
+@click.option("--margin", type=float, help="Largest loss tolerated, 0.02 = 2 points. [each task's own margin]")
+@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True)
+@click.option("--strict", is_flag=True, help="Fail on any certain loss, also one inside the margin.")
+@click.option("--allow-different-shots", is_flag=True, help="Pair items although the examples shown differ.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write a summary for a pull request here.")
+@_json
+def gate(
+    baseline: Path, candidate: Path, junit: Path | None, markdown: Path | None, as_json: bool, **more: Any
+) -> None:
+    """Did the candidate lose something? Exit 0 pass, 1 regression, 4 can't tell.
+
+    \b
+    capeval gate --baseline runs/main-cot --candidate runs/pr-cot --margin 0.02 --junit gate.xml
+    """
+    from capeval.gating import EXIT_CODES, GateOptions, overall
+    from capeval.gating import gate as judge
+    from capeval.report.junit import junit as as_junit
+    from capeval.report.markdown import markdown_gate
+    from capeval.report.terminal import print_gate
+    from capeval.store.files import write_text
+
+    verdicts = judge(baseline, candidate, GateOptions(**more))
+    status = overall(verdicts)
+    if junit:
+        write_text(junit, as_junit(verdicts))
+    if markdown:
+        write_text(markdown, markdown_gate(verdicts))
+    if as_json:
+        rows = [{"rule": v.rule, "status": v.status, "reason": v.reason, "effect": v.effect} for v in verdicts]
+        _print_json({"status": status, "verdicts": rows})
+    else:
+        print_gate(verdicts, _console())
+    raise SystemExit(EXIT_CODES[status])
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def report(folder: Path) -> None:
+    """Rebuild report.html from a stored trace; needs no torch.
+
+    \b
+    capeval report traces/instructgpt
+    """
+    from capeval.report.page import write_report
+    from capeval.store.traces import load_trace
+
+    click.echo(f"report: {write_report(load_trace(folder), folder)}")
+
+
+@cli.command(name="list")
+@click.argument("what", type=click.Choice(["suites", "tasks", "trees", "backends", "scorers"]))
+@_json
+def list_(what: str, as_json: bool) -> None:
+    """Show what there is: suites, tasks, trees, backends, scorers."""
+    from capeval.catalogue import catalogue
+    from capeval.report.terminal import print_table
+
+    rows = catalogue(what)
+    if as_json:
+        _print_json(rows)
+    else:
+        print_table(rows, _console())
+
+
+@cli.command()
+@_json
+def doctor(as_json: bool) -> None:
+    """What this machine can run, and what is missing."""
+    from dataclasses import asdict
+
+    from capeval.doctor import doctor as examine
+
+    checks = examine()
+    if as_json:
+        _print_json([asdict(check) for check in checks])
+        return
+    for check in checks:
+        remedy = "" if check.ok or not check.remedy else f"  → {check.remedy}"
+        click.echo(f"{'ok' if check.ok else '--'}  {check.what:<14} {check.found}{remedy}")
+
+
+def _save(found: Trace, folder: Path) -> None:
+    from capeval.report.page import write_report
+    from capeval.store.traces import save_trace
+
+    click.echo(f"report: {write_report(found, save_trace(found, folder))}", err=True)
+
+
+def _assignments(pairs: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        node, equals, path = pair.partition("=")
+        if not equals or not node or not path:
+            raise UsageError(f"--checkpoint takes NODE=PATH, not '{pair}'")
+        found[node] = path
+    return found
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=False, highlight=False)
+
+
+def _print_json(value: Any) -> None:
+    from capeval.store.files import finite, frames_as_rows
+
+    click.echo(json.dumps(finite(frames_as_rows(value)), indent=2, ensure_ascii=False, allow_nan=False))

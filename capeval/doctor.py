@@ -1,0 +1,74 @@
+"""What this machine can run, and what is missing: `capeval doctor`.
+
+Every line is looked up, nothing is assumed: packages by their metadata, devices by torch, data by its files.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from capeval.errors import CapevalError
+from capeval.zoo import load_tree, tree_names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked up."""
+
+    what: str
+    ok: bool
+    found: str
+    remedy: str = ""
+    """What to do when it is missing."""
+
+
+def doctor() -> list[Check]:
+    """Look at the machine; no check changes anything."""
+    return [*_core(), *_engines(), *_data()]
+
+
+def _core() -> Iterator[Check]:
+    yield Check(
+        what="python", ok=True, found=f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores"
+    )
+    yield Check(what="capeval", ok=True, found=metadata.version("capeval"))
+    names = tree_names()
+    broken = []
+    for name in names:
+        try:
+            load_tree(name)
+        except CapevalError as error:
+            broken.append(str(error))
+    yield Check(what="trees", ok=not broken, found=f"{len(names)} ship" if not broken else broken[0],
+                remedy="reinstall capeval")  # fmt: skip
+
+
+def _engines() -> Iterator[Check]:
+    for package in ("torch", "transformers", "lm-eval"):
+        module = package.replace("-", "_")
+        found = metadata.version(package) if util.find_spec(module) else ""
+        yield Check(what=package, ok=bool(found), found=found or "not installed", remedy="pip install 'capeval[hf]'")
+    if util.find_spec("torch"):
+        import torch
+
+        gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        yield Check(what="device", ok=True, found=", ".join(gpus) or f"CPU, {torch.get_num_threads()} threads")
+
+
+def _data() -> Iterator[Check]:
+    mirror = os.environ.get("CAPEVAL_DATA", "")
+    remedy = "set CAPEVAL_DATA to a folder with a sub-folder per data set; without it, data sets come from the hub"
+    if not mirror:
+        yield Check(what="CAPEVAL_DATA", ok=False, found="not set", remedy=remedy)
+        return
+    root = Path(mirror)
+    yield Check(what="CAPEVAL_DATA", ok=root.is_dir(), found=mirror, remedy=remedy)
+    for name in ("gsm8k", "bbh"):
+        here = root / name
+        yield Check(what=f"data: {name}", ok=here.is_dir(), found=str(here) if here.is_dir() else "not in CAPEVAL_DATA",
+                    remedy=f"the suite 'cot' will look for {name} on the hub")  # fmt: skip

@@ -1,0 +1,234 @@
+"""tree → effects: gather what each node answered, put every contrast to it, keep what the report needs.
+
+capeval trace instructgpt                                   # recorded data that ships
+capeval trace mytree.yaml --suite cot                       # evaluates every node with a checkpoint
+capeval compare runs/base-cot runs/sft-cot                  # two runs are a tree with one edge
+"""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from capeval import runner
+from capeval.attribution.effects import ALPHA, ledger
+from capeval.attribution.flips import flip_table
+from capeval.attribution.pairing import cells
+from capeval.attribution.published import load_published, published_effects
+from capeval.attribution.scores import score_table
+from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree
+from capeval.digest import digest_file
+from capeval.errors import MissingError, PairingError, unknown
+from capeval.store.runs import Run, as_records, load_node_records, load_run, with_node
+from capeval.store.traces import Trace
+from capeval.zoo import load_tree
+
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceOptions:
+    """How to trace a tree."""
+
+    suite: str = ""
+    """Evaluate every node that has a checkpoint with this suite; empty: recorded data only."""
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
+    """Node → folder or hub id; takes the place of the tree file's uri."""
+    alpha: float = ALPHA
+    seed: int = SEED
+    """Of the cluster sign-flip test."""
+
+
+Evaluate = Callable[[str, str, str], Run]
+"""(node, checkpoint, suite) → run; the runner's door with everything else already chosen."""
+
+
+def trace(tree: str, options: TraceOptions | None = None, *, evaluate: Evaluate | None = None) -> Trace:
+    """Attribute what the records of a tree show to its stages.
+
+    Args:
+        tree: Name of a shipped tree, or a YAML file.
+        options: Suite to evaluate, checkpoints, alpha.
+        evaluate: Runs one checkpoint; needed when a suite is named. `capeval.runner.run` by default.
+
+    Raises:
+        UsageError: unknown tree or node.
+        MissingError: a checkpoint or data set that is not on this machine.
+    """
+    options = options or TraceOptions()
+    loaded = load_tree(tree)
+    names = [stage.name for stage in loaded.stages]
+    for node in options.checkpoints:
+        if node not in names:
+            raise unknown("node", node, names, "capeval list trees")
+    runs = _runs(loaded, options, evaluate)
+    shipped = _shipped_records(loaded)
+    records = pd.concat([shipped, *(with_node(run.records, node) for node, run in runs.items())], ignore_index=True)
+    loaded = _with_tasks(loaded, runs)
+    provenance = _provenance(options, loaded, runs) | {"rows": len(records)}
+    return assemble(loaded, records, alpha=options.alpha, seed=options.seed, provenance=provenance)
+
+
+def assemble(
+    tree: Tree, records: pd.DataFrame, *, alpha: float = ALPHA, seed: int = SEED, provenance: Mapping[str, Any]
+) -> Trace:
+    """The trace of a tree whose records are at hand (columns of `core.RECORD_COLUMNS` with `node` in front)."""
+    collapsed = cells(records)
+    edges = tree.edges()
+    published = load_published({s.name: s.published for s in tree.stages if s.published})
+    return Trace(
+        tree=tree,
+        effects=ledger(tree, collapsed, (*edges, *tree.contrasts), alpha=alpha, seed=seed),
+        scores=score_table(tree, collapsed),
+        published=published,
+        published_effects=published_effects(tree, published),
+        flips=flip_table(records, edges, points={t.name for t in tree.tasks if t.unit == "points"}),
+        provenance={"alpha": alpha, "level": 0.95, "seed": seed, **provenance},
+    )
+
+
+def tree_of_runs(runs: Mapping[str, Run], *, name: str, allow_different_shots: bool = False) -> Tree:
+    """Runs as a tree: the first is the root, each other one its child; within-node contrasts come from the manifests.
+
+    Raises:
+        PairingError: when two runs score one task by different metrics.
+    """
+    root, *others = runs
+    stages = [Stage(name=root, kind="base")]
+    stages += [Stage(name=n, kind="release", links=(Link(parent=root, certainty="documented"),)) for n in others]
+    specs: dict[str, TaskSpec] = {}
+    for node, run in runs.items():
+        for task in run.tasks:
+            known = specs.setdefault(task.name, task)
+            if (known.metric, known.orientation) != (task.metric, task.orientation):
+                raise PairingError(
+                    f"task '{task.name}' is scored by {task.metric} ({task.orientation} is better) in '{node}' and by "
+                    f"{known.metric} ({known.orientation}) elsewhere; run or import one of them again"
+                )
+    contrasts = [
+        Contrast(
+            name=f"{node}: {a} − {b}",
+            kind="within",
+            cells=(Cell(node=node, setting=a, weight=1.0), Cell(node=node, setting=b, weight=-1.0)),
+        )
+        for node, run in runs.items()
+        for a, b in run.manifest.get("contrasts", ())
+    ]
+    notes = {f"{root} -> {n}": {"allow_different_shots": allow_different_shots} for n in others}
+    return Tree(
+        name=name,
+        stages=tuple(stages),
+        contrasts=tuple(contrasts),
+        tasks=tuple(specs.values()),
+        edge_notes=notes,
+    )
+
+
+def inspect(run: Run, *, alpha: float = ALPHA) -> Trace:
+    """Scores of one run and its within-node contrasts (CoT − direct)."""
+    tree = tree_of_runs({run.node: run}, name=run.node)
+    return assemble(tree, with_node(run.records, run.node), alpha=alpha, provenance=_versions())
+
+
+def compare(a: Run | str | Path, b: Run | str | Path, *, allow_different_shots: bool = False) -> Trace:
+    """Paired difference b − a of two runs, as a trace with one edge.
+
+    Raises:
+        PairingError: no common items, different metrics, or different shots that were not allowed.
+    """
+    runs = [run if isinstance(run, Run) else load_run(run) for run in (a, b)]
+    names = [run.node for run in runs]
+    if names[0] == names[1]:
+        names = [f"{names[0]} (a)", f"{names[1]} (b)"]
+    by_name = dict(zip(names, runs, strict=True))
+    tree = tree_of_runs(by_name, name=" → ".join(names), allow_different_shots=allow_different_shots)
+    records = pd.concat([with_node(run.records, name) for name, run in by_name.items()], ignore_index=True)
+    found = assemble(tree, records, provenance=_versions() | {"runs": {n: _run_digest(r) for n, r in by_name.items()}})
+    edges = found.effects[found.effects["kind"] == "edge"]
+    if (edges["reason"] == "different shots").any():
+        row = edges[edges["reason"] == "different shots"].iloc[0]
+        raise PairingError(
+            f"{names[0]} and {names[1]} were shown different shots on task '{row['task']}' ({row['setting']}); "
+            "--allow-different-shots compares them all the same and marks the effects as confounded"
+        )
+    if edges.empty or not edges["n"].sum():
+        raise PairingError(
+            f"{names[0]} and {names[1]} share no scored items: {_asked(runs[0])} against {_asked(runs[1])}. "
+            "Run both with the same suite and --limit."
+        )
+    return found
+
+
+def _asked(run: Run) -> str:
+    pairs = run.records[["task", "setting"]].drop_duplicates()
+    return ", ".join(f"{t} ({s})" for t, s in pairs.itertuples(index=False)) or "nothing"
+
+
+def _shipped_records(tree: Tree) -> pd.DataFrame:
+    if not tree.records:
+        return with_node(as_records([]), "")
+    nodes, tasks = {s.name for s in tree.stages}, {t.name for t in tree.tasks}
+    return load_node_records(Path(tree.records), nodes=nodes, tasks=tasks)
+
+
+def _runs(tree: Tree, options: TraceOptions, evaluate: Evaluate | None) -> dict[str, Run]:
+    """Stored runs that the tree names, and fresh ones of its checkpoints when a suite is named."""
+    runs = {stage.name: load_run(stage.run) for stage in tree.stages if stage.run}
+    if not options.suite:
+        return runs
+    uris = {s.name: options.checkpoints.get(s.name, s.uri) for s in tree.stages}
+    loadable = {node: uri for node, uri in uris.items() if uri and node not in runs}
+    if not loadable:
+        raise MissingError(
+            f"no node of tree '{tree.name}' has a checkpoint to run suite '{options.suite}' on; "
+            "name one with --checkpoint NODE=PATH, or give the stage a uri in the tree file"
+        )
+    evaluate = evaluate or _run_with_defaults
+    return runs | {node: evaluate(node, uri, options.suite) for node, uri in loadable.items()}
+
+
+def _run_with_defaults(node: str, uri: str, suite: str) -> Run:
+    return runner.run(uri, suite, options=runner.RunOptions(node=node))
+
+
+def _with_tasks(tree: Tree, runs: Mapping[str, Run]) -> Tree:
+    """The tree with the task specs and within-node contrasts of its runs."""
+    if not runs:
+        return tree
+    ran = tree_of_runs(runs, name=tree.name)
+    known = {t.name for t in tree.tasks}
+    tasks = (*tree.tasks, *(t for t in ran.tasks if t.name not in known))
+    return replace(tree, tasks=tasks, contrasts=(*tree.contrasts, *ran.contrasts))
+
+
+def _provenance(options: TraceOptions, tree: Tree, runs: Mapping[str, Run]) -> dict[str, Any]:
+    return _versions() | {
+        "tree_digest": tree.digest,
+        "records_digest": digest_file(Path(tree.records)) if tree.records else "",
+        "suite": options.suite,
+        "runs": {node: _run_digest(run) for node, run in runs.items()},
+    }
+
+
+def _run_digest(run: Run) -> dict[str, Any]:
+    keys = ("checkpoint", "suite", "settings", "versions", "seeds")
+    return {key: run.manifest[key] for key in keys if key in run.manifest}
+
+
+def _versions() -> dict[str, Any]:
+    packages = ("capeval", "numpy", "pandas", "scipy")
+    return {
+        # the program's own name, so that the command reads the same wherever it was installed
+        "command": shlex.join(["capeval", *sys.argv[1:]]),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
+    }

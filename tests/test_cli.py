@@ -1,0 +1,154 @@
+"""The command line: exit codes mean one thing each, errors are one line, --help is cheap."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from capeval import cli
+from capeval.store.runs import save_run
+from tests.records import run_of
+
+
+@pytest.fixture
+def capeval(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Run a command line in this process: (exit code, stdout, stderr)."""
+
+    def command(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["capeval", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return command
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    base = [1.0, 0.0] * 300
+    save_run(run_of("base", base), tmp_path / "base")
+    save_run(run_of("same", base), tmp_path / "same")
+    save_run(run_of("worse", [0.0] * 200 + base[200:]), tmp_path / "worse")
+    save_run(run_of("few", base[:20]), tmp_path / "few")
+    save_run(run_of("noise", [0.0, 1.0] * 10), tmp_path / "noise")
+    return tmp_path
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """The 0.3 s of --help are kept by what it does not import; `benchmarks/help_time.py` measures them."""
+    script = (
+        "import sys; sys.argv = ['capeval', '--help']\n"
+        "from capeval.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'numpy', 'pandas', 'scipy', 'rich', 'jinja2', 'yaml', 'torch', 'lm_eval'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Git-bisect for capabilities" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["trase", "x"], 2, "unknown command 'trase'; did you mean 'trace'?"),
+        (["trace", "instructgtp"], 2, "unknown tree 'instructgtp'; did you mean 'instructgpt'?"),
+        (["trace"], 2, "Missing argument 'TREE'"),
+        (["trace", "instructgpt", "--alpha", "2"], 2, "--alpha"),
+        (["trace", "instructgpt", "--checkpoint", "sft"], 2, "--checkpoint takes NODE=PATH, not 'sft'"),
+        (["trace", "instructgpt", "--checkpoint", "stf=x"], 2, "unknown node 'stf'"),
+        (["run", "--model", "x", "--suite", "cott"], 2, "unknown suite 'cott'; did you mean 'cot'?"),
+        (["compare", "nowhere", "nowhere"], 2, "nowhere is no run folder"),
+        (["report", "nowhere"], 2, "nowhere is no trace folder"),
+        (["list", "sweets"], 2, "sweets"),
+    ],
+)
+def test_wrong_usage_is_exit_2_and_one_line(capeval, args: list[str], code: int, message: str) -> None:  # type: ignore[no-untyped-def]
+    got, out, err = capeval(*args)
+    assert (got, out) == (code, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_the_gates_exit_codes(capeval, runs: Path) -> None:  # type: ignore[no-untyped-def]
+    for candidate, code in (("same", 0), ("worse", 1)):
+        got, out, _ = capeval("gate", "--baseline", runs / "base", "--candidate", runs / candidate, "--margin", "0.02")
+        assert got == code, out
+    assert capeval("gate", "--baseline", runs / "few", "--candidate", runs / "noise", "--margin", "0.02")[0] == 4
+    assert capeval("gate", "--baseline", runs / "base", "--candidate", runs / "none")[0] == 2
+
+
+def test_the_gate_writes_for_ci_and_for_people(capeval, runs: Path) -> None:  # type: ignore[no-untyped-def]
+    junit, markdown = runs / "gate.xml", runs / "gate.md"
+    code, out, _ = capeval(
+        "gate", "--baseline", runs / "base", "--candidate", runs / "worse", "--margin", 0.02, "--junit", junit,
+        "--markdown", markdown, "--json",
+    )  # fmt: skip
+    assert code == 1
+    assert json.loads(out)["status"] == "fail"
+    assert [f.tag for f in ElementTree.parse(junit).iter("failure")] == ["failure"]
+    assert "sums" in markdown.read_text()
+
+
+def test_compare_prints_and_writes_a_report(capeval, runs: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = capeval("compare", runs / "base", runs / "worse", "--out", runs / "report")
+    assert code == 0
+    assert "sums" in out
+    assert (runs / "report" / "report.html").is_file()
+    code, out, _ = capeval("compare", runs / "base", runs / "worse", "--json")
+    assert json.loads(out)["effects"][0]["answer"] == "lost"
+
+
+def test_trace_of_the_recorded_tree_and_its_report_again(capeval, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = capeval("trace", "instructgpt", "--out", tmp_path)
+    assert code == 0
+    assert f"report: {tmp_path / 'report.html'}" in out
+    first = (tmp_path / "report.html").read_bytes()
+    assert {p.name for p in tmp_path.iterdir()} >= {"effects.parquet", "effects.csv", "summary.json", "report.html"}
+    assert capeval("report", tmp_path)[0] == 0
+    assert (tmp_path / "report.html").read_bytes() == first
+
+
+def test_output_that_cannot_be_written_is_said_so(capeval, runs: Path) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = capeval("compare", runs / "base", runs / "worse", "--out", runs / "base" / "manifest.json")
+    assert code == 2
+    assert "a file of that name is in the way" in err
+
+
+@pytest.mark.parametrize("what", ["suites", "tasks", "trees", "backends", "scorers"])
+def test_every_list_has_rows_for_people_and_machines(capeval, what: str) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = capeval("list", what)
+    assert code == 0
+    rows = json.loads(capeval("list", what, "--json")[1])
+    assert rows
+    assert all(str(next(iter(row.values()))) in out for row in rows)
+
+
+def test_doctor_looks_and_names_remedies(capeval, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.delenv("CAPEVAL_DATA", raising=False)
+    code, out, _ = capeval("doctor")
+    assert code == 0
+    assert "CAPEVAL_DATA   not set  → set CAPEVAL_DATA to a folder" in out
+    assert all(check["ok"] for check in json.loads(capeval("doctor", "--json")[1]) if check["what"] == "trees")
+
+
+def test_a_bug_is_not_a_verdict(capeval, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("capeval.doctor.doctor", broken)
+    code, _, err = capeval("doctor")
+    assert code == 70
+    assert "this is a bug in capeval" in err
+
+
+def test_an_interrupted_command_is_not_a_verdict(capeval, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("capeval.doctor.doctor", interrupted)
+    assert capeval("doctor")[0] == 130
