@@ -1,0 +1,58 @@
+"""Rebuild the examples: `make gallery`. Pages (not committed: each inlines the chart library) and the pictures of them.
+
+    python reports/build_gallery.py            # reports/gallery/<tree>/report.html + reports/gallery/<tree>-<theme>.png
+
+The pictures need Chromium; where it is missing the pages are written and the pictures are left as they are.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from capeval.report.page import write_report
+from capeval.store.traces import save_trace
+from capeval.tracer import trace
+
+GALLERY = Path(__file__).parent / "gallery"
+TREES = ("instructgpt", "gpt-3.5")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic",
+    "--no-first-run", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+)  # fmt: skip
+SIZE = (1280, 1500)
+
+
+def photograph(page: Path, picture: Path, *, dark: bool) -> None:
+    """Open a page in headless Chromium and keep its first screen as a PNG."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    with tempfile.TemporaryDirectory() as profile:
+        for flag in (*FLAGS, f"--user-data-dir={profile}", f"--window-size={SIZE[0]},{SIZE[1]}"):
+            options.add_argument(flag)
+        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+        try:
+            theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [theme]})
+            driver.get(page.resolve().as_uri())
+            driver.save_screenshot(str(picture))
+        finally:
+            driver.quit()
+
+
+def main() -> None:
+    """Build every example."""
+    for name in TREES:
+        found = trace(name)
+        page = write_report(found, save_trace(found, GALLERY / name))
+        print(page)
+        if shutil.which("chromium") and shutil.which("chromedriver"):
+            for theme in ("light", "dark"):
+                photograph(page, GALLERY / f"{name}-{theme}.png", dark=theme == "dark")
+
+
+if __name__ == "__main__":
+    main()
