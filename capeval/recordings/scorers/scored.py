@@ -1,0 +1,42 @@
+"""What every scorer returns, and the two answers that need no scorer: nothing there, nothing extracted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """One judged output."""
+
+    score: float | None
+    """Between 0 and 1; None when there is nothing to judge (then the record is missing, not wrong)."""
+    extracted: str | None
+    """The answer that was taken from the output; None when none could be taken."""
+    flag: str = ""
+    """`empty`, `unextracted` or '': one of `core.FLAGS`."""
+
+
+ABSENT = Scored(score=None, extracted=None)
+"""No output was recorded at all."""
+
+EMPTY = Scored(score=0.0, extracted=None, flag="empty")
+"""The model was asked and said nothing."""
+
+UNEXTRACTED = Scored(score=0.0, extracted=None, flag="unextracted")
+"""The model said something in which no answer could be found: wrong, and flagged."""
+
+
+def judged(value: float, extracted: str) -> Scored:
+    """A score for an answer that was found; an empty answer is flagged."""
+    return Scored(score=float(value), extracted=extracted, flag="" if extracted.strip() else "empty")
+
+
+def first_line(text: str) -> str:
+    """The first line that is not blank, stripped; '' when there is none."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def alternatives(gold: object) -> list[str]:
+    """A gold answer or a list of accepted ones → the list."""
+    return [str(g) for g in gold] if isinstance(gold, list | tuple) else [str(gold)]

@@ -1,0 +1,174 @@
+"""Reasoning outputs of the GPT-3.5 family: BBH, TAT-QA, nine zero-shot sets, programs of thoughts, GSM8K tuning.
+
+Items are named by the digest of question and gold in the benchmark's own files, so that sources pair with each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from capeval.digest import digest
+from capeval.errors import MissingError
+from capeval.recordings.scorers import Scored, score
+from capeval.recordings.sources.rows import Row, item_keys, read_jsonl, row
+
+ERROR_EMPTY = "api: empty output"
+SETS = {  # task → (scorer of an extracted answer, file of zero_shot_cot, of plan_and_solve)
+    "gsm8k": ("number", "gsm8k", "gsm8k"),
+    "multiarith": ("number", "multiarith", "MultiArith"),
+    "svamp": ("number", "svamp", "SVAMP"),
+    "addsub": ("number", "addsub", "AddSub"),
+    "singleeq": ("number", "singleeq", "SingleEq"),
+    "aqua": ("letter", "aqua", "AQuA"),
+    "commonsenseqa": ("letter", "commonsensqa", "CommensenseQA"),
+    "coin_flip": ("exact", "coin_flip", "coin_flip"),
+    "last_letters": ("exact", "last_letters", "last_letters"),
+}
+PROGRAMS = {  # file of program_of_thoughts → (task, setting)
+    "gsm8k.zero-shot-pot": ("gsm8k", "zero-shot-pot"),
+    "gsm8k.8-shot-pot": ("gsm8k", "few-shot-pot"),
+    "svamp.zero-shot-pot": ("svamp", "zero-shot-pot"),
+    "svamp.few-shot-pot": ("svamp", "few-shot-pot"),
+    "multiarith.zero-shot-pot": ("multiarith", "zero-shot-pot"),
+    "aqua.few-shot-pot": ("aqua", "few-shot-pot"),
+}
+TUNED = {  # model of gsm8k_openai_2021 → (node, setting)
+    "gpt3-6b_finetuning": ("gpt3-6b-gsm8k", "finetuned"),
+    "gpt3-6b_verification": ("gpt3-6b-gsm8k", "finetuned-verifier"),
+    "gpt3-175b_finetuning": ("gpt3-175b-gsm8k", "finetuned"),
+    "gpt3-175b_verification": ("gpt3-175b-gsm8k", "finetuned-verifier"),
+}
+
+
+def rows(data: Path) -> Iterator[Row]:
+    """Every reasoning record of the tree `gpt-3.5`.
+
+    Args:
+        data: The folder that holds recorded/, gsm8k/, math_ood/ and bbh/.
+    """
+    yield from _bbh(data)
+    yield from _tatqa(data / "recorded/program_of_thoughts")
+    keys = {task: item_keys(documents(task, data)) for task in SETS}
+    for task, (scorer, zero_shot, plan) in SETS.items():
+        for setting in ("zero-shot", "zero-shot-cot"):
+            path = data / f"recorded/zero_shot_cot/{zero_shot}.{setting}.jsonl"
+            yield from _extracted(path, task, setting, scorer, keys[task])
+        yield from _extracted(data / f"recorded/plan_and_solve/{plan}.jsonl", task, "zero-shot-ps+", scorer, keys[task])
+    for file, (task, setting) in PROGRAMS.items():
+        path = data / f"recorded/program_of_thoughts/{file}.jsonl"
+        yield from _extracted(path, task, setting, SETS[task][0], keys[task])
+    yield from _tuned(data / "recorded/gsm8k_openai_2021/outputs.jsonl", keys["gsm8k"])
+
+
+def documents(task: str, data: Path) -> Iterator[tuple[str, str, Any]]:
+    """(id, question, gold) of a benchmark's items in their file's order; ids as the recordings have them."""
+    if task == "gsm8k":
+        for n, d in enumerate(read_jsonl(data / "gsm8k/test.jsonl")):
+            yield f"gsm8k/test/{n}", d["question"], d["answer"].split("####")[-1].strip()
+    elif task == "aqua":
+        for n, d in enumerate(read_jsonl(data / "math_ood/AQuA_test.jsonl")):
+            yield f"aqua/test/{n}", d["question"] + "\n" + "\n".join(d["options"]), d["correct"]
+    elif task == "commonsenseqa":
+        for n, d in enumerate(read_jsonl(data / "math_ood/commonsenseqa_dev.jsonl")):
+            options = "\n".join(f"{c['label']} {c['text']}" for c in d["question"]["choices"])
+            yield f"commonsenseqa/dev/{n}", f"{d['question']['stem']}\n{options}", d["answerKey"]
+    else:
+        files = {"multiarith": "MultiArith", "svamp": "SVAMP", "addsub": "AddSub", "singleeq": "SingleEq"}
+        listed = _read(data / f"math_ood/{files.get(task, task)}.json")
+        for n, d in enumerate(listed["examples"] if isinstance(listed, dict) else listed):
+            yield f"{task}/{n}", *_question(d)
+
+
+def _question(document: dict[str, Any]) -> tuple[str, Any]:
+    if "sQuestion" in document:
+        return document["sQuestion"].strip(), document["lSolutions"][0]
+    if "Body" in document:
+        return f"{document['Body']} {document['Question']}", document["Answer"]
+    return document["question"], document["answer"]
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise MissingError(f"there is no {path}; set CAPEVAL_DATA (or --data) to the folder that holds it")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _bbh(data: Path) -> Iterator[Row]:
+    """Both settings under lm-eval's rules. One recorded row a setting has no id (its item is not in BBH): left out."""
+    outputs = list(read_jsonl(data / "recorded/bbh_code-davinci-002/outputs.jsonl"))
+    keys: dict[str, str] = {}
+    for task in dict.fromkeys(output["task"] for output in outputs):
+        examples = _read(data / f"bbh/{task}.json")["examples"]
+        keys |= item_keys((f"{task}/{n}", d["input"], d["target"]) for n, d in enumerate(examples))
+    for output in outputs:
+        if output["id"] is None:
+            continue
+        setting = output["setting"].removeprefix("3-shot-")
+        yield row(
+            node=output["model"],
+            task="bbh",
+            setting=setting,
+            item=keys[output["id"]],
+            scored=score(f"bbh_{setting}", output["output"], output["gold"]),
+            output=output["output"],
+            cluster=output["task"],
+            shots="bbh-3-shot",
+        )
+
+
+def _tatqa(folder: Path) -> Iterator[Row]:
+    items = {item["id"]: item for item in read_jsonl(folder / "tatqa.items.jsonl")}
+    keys = item_keys((n, [i["question"], i["table"], i["text"]], [i["gold"], i["scale"]]) for n, i in items.items())
+    for output in read_jsonl(folder / "tatqa.outputs.jsonl"):
+        item, model = items[output["id"]], output["model"]
+        text = output["output"] or ""  # the source writes [] for some failed calls
+        gold = {"answer": item["gold"], "scale": item["scale"], "answer_type": item["answer_type"]}
+        answer = {"answer": output["pred"], "scale": output["pred_scale"]} if text.strip() else None
+        yield row(
+            node=model,
+            task="tatqa",
+            setting=output["setting"].removeprefix("few-shot-"),
+            item=keys[output["id"]],
+            scored=score("tatqa_em", answer, gold),
+            output=text if answer else None,
+            cluster=digest(item["table"], item["text"]),
+            shots=f"pot-few-shot-for-{model}",
+            error="" if answer else ERROR_EMPTY,
+        )
+
+
+def _extracted(path: Path, task: str, setting: str, scorer: str, keys: dict[str, str]) -> Iterator[Row]:
+    """Sources that recorded the extracted answer (`pred`): it is compared anew, by value where it is a number."""
+    for output in read_jsonl(path):
+        said = output["pred"]
+        yield row(
+            node=output["model"],
+            task=task,
+            setting=setting,
+            item=keys[output["id"]],
+            scored=_judge(scorer, said, output["gold"], output["output"]),
+            output=output["output"],
+            shots=f"pot-{setting}" if setting == "few-shot-pot" else "",
+        )
+
+
+def _judge(scorer: str, said: Any, gold: Any, output: str) -> Scored:
+    if said is None or not str(said).strip():
+        return Scored(score=0.0, extracted=None, flag="unextracted" if output.strip() else "empty")
+    return score(scorer, str(said), str(gold))
+
+
+def _tuned(path: Path, keys: dict[str, str]) -> Iterator[Row]:
+    for output in read_jsonl(path):
+        node, setting = TUNED[output["model"]]
+        yield row(
+            node=node,
+            task="gsm8k",
+            setting=setting,
+            item=keys[output["id"]],
+            scored=score("gsm8k_flexible", output["output"], output["gold"]),
+            output=output["output"],
+        )
