@@ -145,7 +145,9 @@ def trace(tree: str, out: Path | None, checkpoints: tuple[str, ...], as_json: bo
     from capeval.tracer import TraceOptions
     from capeval.tracer import trace as trace_tree
 
-    options = TraceOptions(suite=more["suite"], checkpoints=_assignments(checkpoints), alpha=more["alpha"])
+    options = TraceOptions(
+        suite=more["suite"], checkpoints=_assignments(checkpoints, "--checkpoint", "NODE=PATH"), alpha=more["alpha"]
+    )
 
     def run_node(node: str, uri: str, suite: str) -> Any:
         chosen = RunOptions(node=node, limit=more["limit"], backend=more["backend"], progress=not as_json)
@@ -227,6 +229,60 @@ def gate(
     raise SystemExit(EXIT_CODES[status])
 
 
+@cli.command(name="import")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--format", default="auto", help="lm-eval, jsonl or mapped; told from the path by default.")
+@click.option("--node", default="", help="Name of the node; the model's name in the file by default.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder to write. [runs/NODE]")
+@click.option("--model", default="", help="Which model to take when the file holds several.")
+@click.option("--task", default="", help="lm-eval: which task to take. Else: what to call it.")
+@click.option("--setting", default="", help="Which setting to take, or what to call the only one.")
+@click.option("--capability", default="imported", help="What the task measures.")
+@click.option("--map", "mapping", default="", metavar="FIELD=COLUMN,…", help="item=id,score=correct,response=output …")
+@click.option("--items", type=click.Path(path_type=Path), help="File with the documents, for JSONL.")
+@click.option("--scorer", default="", help="Judge the responses anew. `capeval list scorers`.")
+@click.option("--gold", default="gold", show_default=True, help="Column with the right answer, for --scorer.")
+@click.option("--score", default="", help="Column with the recorded score.")
+@click.option(
+    "--filter", "filter_", default="", help="lm-eval filter whose result counts; the task's first by default."
+)
+@click.option("--metric", default="", help="lm-eval metric that counts, or the score's name.")
+@click.option("--orientation", type=click.Choice(["higher", "lower", "none"]), help="Which way the metric is better.")
+@click.option("--cluster-role", type=click.Choice(["sampled", "strata"]), default="sampled", show_default=True)
+@click.option(
+    "--margin", type=float, default=0.02, show_default=True, help="Differences inside ±margin are equivalent."
+)
+@click.option("--unit", default="points", show_default=True, help="Unit of a score that does not lie between 0 and 1.")
+@click.option("--licence", default="", help="Licence of the outputs, kept in the manifest.")
+@click.option("--source", default="", help="Where the outputs come from, kept in the manifest.")
+@click.option("--numbers-only", is_flag=True, help="Keep no text, for outputs that must not be copied.")
+@_json
+def import_(path: Path, out: Path | None, mapping: str, filter_: str, numbers_only: bool, **more: Any) -> None:
+    """Bring in outputs that already exist; they become a run like any other.
+
+    \b
+    capeval import lm-eval-output/ --node sft
+    capeval import outputs.jsonl --model gpt-175b --setting fewshot --scorer squadv2_em
+    capeval import results.csv --node sft --task quiz --map item=id,score=correct,response=answer
+    """
+    from capeval.recordings import ImportOptions, import_records
+    from capeval.report.terminal import print_run
+    from capeval.store.runs import save_run
+    from capeval.tracer import inspect
+
+    as_json = more.pop("as_json")
+    fields = _assignments(tuple(filter(None, mapping.split(","))), "--map", "FIELD=COLUMN")
+    options = ImportOptions(mapping=fields, filter=filter_, keep_text=not numbers_only, **more)
+    done = import_records(path, options=options)
+    seen = inspect(done)
+    folder = save_run(done, out or Path("runs") / done.node)
+    if as_json:
+        _print_json({"node": done.node, "folder": str(folder), "scores": seen.scores})
+    else:
+        print_run(done, seen.scores, seen.effects, _console())
+        click.echo(f"run: {folder}")
+
+
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def report(folder: Path) -> None:
@@ -280,13 +336,13 @@ def _save(found: Trace, folder: Path) -> None:
     click.echo(f"report: {write_report(found, save_trace(found, folder))}", err=True)
 
 
-def _assignments(pairs: tuple[str, ...]) -> dict[str, str]:
+def _assignments(pairs: tuple[str, ...], option: str, form: str) -> dict[str, str]:
     found = {}
     for pair in pairs:
-        node, equals, path = pair.partition("=")
-        if not equals or not node or not path:
-            raise UsageError(f"--checkpoint takes NODE=PATH, not '{pair}'")
-        found[node] = path
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or not name or not value:
+            raise UsageError(f"{option} takes {form}, not '{pair}'")
+        found[name] = value
     return found
 
 

@@ -331,6 +331,7 @@ EFFECT_COLUMNS: dict[str, str] = {
     "mde": "smallest true difference that this many items would have shown with 80 % power",
     "answer": "gained, lost, equivalent or cant_tell",
     "confounds": "what else differs between the ends, joined by '; '",
+    "contrast": "name of the contrast",
     "label": "the answer in words for this metric: gained, lost, increased, decreased, equivalent, can't tell",
     "reason": "why it can't be told, or 'negligible', or ''",
     "orientation": "which way the metric is better",

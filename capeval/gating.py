@@ -55,7 +55,7 @@ def gate(baseline: Run | str | Path, candidate: Run | str | Path, options: GateO
     effects = compare(baseline, candidate, allow_different_shots=options.allow_different_shots).effects
     rules = effects[(effects["kind"] == "edge") & (effects["orientation"] != "none")]
     # a subset's items are the task's own: judging both would count them twice
-    rows = [dict(r) for r in rules.to_dict("records") if ":" not in str(r["task"])]
+    rows = [{str(k): v for k, v in r.items()} for r in rules.to_dict("records") if ":" not in str(r["task"])]
     if not rows:
         raise PairingError("the two runs share no task with a better end; there is nothing to gate")
     adjusted = holm([float("nan") if row["reason"] not in ("", "negligible") else row["p"] for row in rows])

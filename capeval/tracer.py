@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from capeval import runner
+from capeval import __version__, runner
 from capeval.attribution.effects import ALPHA, ledger
 from capeval.attribution.flips import flip_table
 from capeval.attribution.pairing import cells
@@ -225,10 +225,14 @@ def _run_digest(run: Run) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, Any]:
-    packages = ("capeval", "numpy", "pandas", "scipy")
+    packages = ("numpy", "pandas", "scipy")
     return {
         # the program's own name, so that the command reads the same wherever it was installed
         "command": shlex.join(["capeval", *sys.argv[1:]]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
+        "versions": {
+            "capeval": __version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in packages},
+        },
     }

@@ -71,6 +71,7 @@ def load_tree(name: str) -> Tree:
         digest=digest(data),
     )
     _check_edges(tree, where)
+    _check_paths(tree, where)
     return tree
 
 
@@ -180,6 +181,20 @@ def _contrast_name(cells: tuple[Cell, ...]) -> str:
 def _edge_key(key: str) -> str:
     parent, _, child = str(key).replace("→", "->").partition("->")
     return f"{parent.strip()} -> {child.strip()}"
+
+
+def _check_paths(tree: Tree, where: str) -> None:
+    """A path goes from an ancestor to its descendant, in at least one reading of the links."""
+    ancestors: dict[str, set[str]] = {}
+    for stage in tree.stages:
+        parents = [link.parent for link in stage.links]
+        ancestors[stage.name] = set(parents).union(*(ancestors.get(parent, set()) for parent in parents))
+    for contrast in tree.contrasts:
+        if contrast.kind == "path" and contrast.parent not in ancestors[contrast.child]:
+            raise BadFileError(
+                f"{where}: contrast '{contrast.name}': {contrast.parent} is no ancestor of {contrast.child}, so this "
+                "is no path; kind sibling, release or cross-size may be meant"
+            )
 
 
 def _check_edges(tree: Tree, where: str) -> None:

@@ -93,7 +93,7 @@ def _estimate(
     contrast = question.contrast
     parts = [cells[key] for key in question.keys]
     row: dict[str, Any] = {
-        "tree": tree.name, "kind": contrast.kind, "parent": contrast.parent, "child": contrast.child,
+        "tree": tree.name, "contrast": contrast.name, "kind": contrast.kind, "parent": contrast.parent, "child": contrast.child,
         "capability": spec.capability, "task": question.task, "setting": question.setting,
         "orientation": spec.orientation, "metric": spec.metric, "unit": spec.unit, "margin": spec.margin,
         "family": FAMILIES.get(contrast.kind, "tasks"), "certainty": _certainty(tree, contrast), "reason": "",
@@ -212,7 +212,8 @@ def _answered(frame: pd.DataFrame, alpha: float) -> pd.DataFrame:
         mine = frame["family"] == family
         frame.loc[mine, "p_adjusted"] = benjamini_hochberg(readable[mine].to_numpy(float))
     answers, labels, reasons, sentences = [], [], [], []
-    for row in frame.to_dict("records"):
+    for record in frame.to_dict("records"):
+        row: dict[str, Any] = {str(key): value for key, value in record.items()}
         answer, reason = _answer(row, alpha)
         row |= {"answer": answer, "reason": reason}
         answers.append(answer)
@@ -220,10 +221,11 @@ def _answered(frame: pd.DataFrame, alpha: float) -> pd.DataFrame:
         labels.append(label_of(answer, str(row["orientation"])))
         sentences.append(sentence(row, alpha=alpha))
     frame["answer"], frame["label"], frame["reason"], frame["sentence"] = answers, labels, reasons, sentences
+    frame["n_needed"] = frame["n_needed"].astype(float).where(frame["answer"] == "cant_tell")
     return frame
 
 
-def _answer(row: Mapping[Any, Any], alpha: float) -> tuple[str, str]:
+def _answer(row: Mapping[str, Any], alpha: float) -> tuple[str, str]:
     if row["reason"]:
         return "cant_tell", row["reason"]
     answer = decide(

@@ -60,11 +60,12 @@ def cells(records: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
         first = {c: "first" for c in ("subset", "cluster", "shots", "presentation")}
         means = {c: "mean" for c in ("score", *flagged)}
         frame = frame.groupby(keys, sort=False, observed=True).agg(first | means).reset_index()
-    found = {}
-    for (node, task, setting), rows in frame.groupby(["node", "task", "setting"], sort=False, observed=True):
+    found: dict[tuple[str, str, str], pd.DataFrame] = {}
+    for key, rows in frame.groupby(["node", "task", "setting"], sort=False, observed=True):
+        node, task, setting = map(str, key)
         rows = rows.set_index("item").drop(columns=["node", "task", "setting"])
         found[(node, task, setting)] = rows
-        for subset, part in rows.groupby("subset", sort=True):
+        for subset, part in ((str(name), rows_) for name, rows_ in rows.groupby("subset", sort=True)):
             if subset and len(part) < len(rows):
                 found[(node, f"{task}:{subset}", setting)] = part
     return found

@@ -48,7 +48,8 @@ def p_text(p: float) -> str:
 
 def sentence(row: Mapping[str, Any], *, alpha: float = 0.05) -> str:
     """The verdict on one row of the ledger."""
-    who = f"{row['parent']} → {row['child']}" if row["parent"] != row["child"] else str(row["child"])
+    two_ends = row["kind"] not in ("within", "difference")
+    who = f"{row['parent']} → {row['child']}" if two_ends else str(row["contrast"])
     what = f"{row['task']} ({row['setting']})"
     if row["answer"] == "cant_tell" and row["reason"]:
         return f"{who}: can't tell on {what}: {_why(row)}."

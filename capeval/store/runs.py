@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import pandas as pd
 
 from capeval.core import FLAGS, RECORD_COLUMNS, TaskSpec
 from capeval.errors import BadFileError, UsageError
-from capeval.store.files import make_folder, read_json, read_parquet, write_json, write_parquet
+from capeval.store.files import make_folder, output_error, read_json, read_parquet, write_json, write_parquet
 from capeval.strict import build
 
 FORMAT = 1
@@ -59,7 +60,7 @@ def as_records(rows: pd.DataFrame | list[dict[str, Any]]) -> pd.DataFrame:
     if unknown:
         raise BadFileError(f"records have unknown columns: {', '.join(map(str, unknown))}")
     for column in ("task", "setting", "item"):
-        if column not in frame or (len(frame) and (frame[column].isna() | (frame[column] == "")).any()):
+        if len(frame) and (column not in frame or (frame[column].isna() | (frame[column] == "")).any()):
             raise BadFileError(f"records need a {column} in every row")
     out = pd.DataFrame(index=frame.index)
     for column in RECORD_COLUMNS:
@@ -81,14 +82,26 @@ def as_records(rows: pd.DataFrame | list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def save_run(run: Run, folder: Path | str) -> Path:
-    """Write a run; the manifest comes last, so a folder with a manifest is whole.
+    """Write a run; the manifest comes last, so a folder with a manifest is whole, also when it held another run before.
 
     Raises:
-        OutputError: when the place can't be written.
+        OutputError: when the place can't be written; a run that was there is then as it was.
     """
     folder = make_folder(Path(folder))
-    write_parquet(folder / "records.parquet", run.records)
-    write_json(folder / "manifest.json", dict(run.manifest))
+    new = {folder / f".new.{name}": folder / name for name in ("records.parquet", "manifest.json")}
+    records, manifest = new
+    try:
+        write_parquet(records, run.records)
+        write_json(manifest, dict(run.manifest))
+        (folder / "manifest.json").unlink(missing_ok=True)  # the old manifest must never stand beside the new records
+        for written, place in new.items():
+            written.replace(place)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    finally:
+        for written in new:
+            with contextlib.suppress(OSError):
+                written.unlink(missing_ok=True)
     return folder
 
 
