@@ -84,16 +84,19 @@ _out = click.option("--out", type=click.Path(path_type=Path), help="Folder to wr
 @click.option("--model", required=True, help="Checkpoint folder (safetensors) or hub id.")
 @click.option("--suite", required=True, help="Suite name, or a suite file. `capeval list suites`.")
 @click.option("--node", default="", help="Name of the node; the checkpoint's folder name by default.")
+@click.option("--revision", default="", help="Branch, tag or commit of a hub id.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N items of every task file.")
 @click.option("--backend", default="hf", show_default=True, help="Engine. `capeval list backends`.")
 @click.option("--device", default="", help="cpu, cuda, cuda:1 …; chosen by default.")
 @click.option("--dtype", default="", help="float32, bfloat16 …; float32 on CPU by default.")
 @click.option("--chat", is_flag=True, help="Ask through the checkpoint's chat template.")
+@click.option("--system", default="", help="System prompt, with --chat.")
+@click.option("--batch-tokens", type=click.IntRange(min=1), default=16_384, show_default=True, help="Tokens per batch.")
 @click.option("--seed", default=0, show_default=True, help="Seed of sampled answers.")
 @_out
 @_json
 def run(model: str, suite: str, as_json: bool, **options: Any) -> None:
-    """Evaluate one checkpoint: table, run folder.
+    """Evaluate one checkpoint: table, run folder with report.html.
 
     A killed run goes on where it stopped: give the same command again.
 
