@@ -1,0 +1,1 @@
+"""Rendering comes last: what a person, a pull request or a CI server reads. Knows only core types and frames."""

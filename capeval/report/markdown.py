@@ -1,0 +1,60 @@
+"""Tables for a pull request: GitHub markdown in which no name or reason can become markup.
+
+`capeval gate --baseline A --candidate B --markdown gate.md`
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from capeval.core import Verdict
+from capeval.report.findings import ranked
+from capeval.report.words import (
+    STATUS_MARKS,
+    answer_text,
+    clean,
+    count_text,
+    difference_text,
+    gate_line,
+    scores_text,
+    short_p,
+    status_text,
+    task_name,
+)  # fmt: skip
+
+_MARKUP = re.compile(r"([\\`*_{}\[\]|~#])")
+
+
+def markdown_effects(frame: pd.DataFrame) -> str:
+    """The ledger's rows as a table, most telling first; columns of `core.EFFECT_COLUMNS`."""
+    head = ["contrast", "task · setting", "n", "scores", "difference [95 %]", "p adj.", "answer"]
+    rows = []
+    for row in ranked(frame).to_dict("records"):
+        cells = [str(row["contrast"]), task_name(row), count_text(row), scores_text(row), difference_text(row),
+                 short_p(row["p_adjusted"]), answer_text(row)]  # fmt: skip
+        rows.append([_escape(cell) for cell in cells])
+    return _table(head, "llrrrrl", rows)
+
+
+def markdown_gate(verdicts: Sequence[Verdict]) -> str:
+    """What a gate says: the verdict in one line, then one row per rule, failures first."""
+    order = list(STATUS_MARKS)
+    rows = []
+    for verdict in sorted(verdicts, key=lambda v: order.index(v.status)):
+        cells = [f"{STATUS_MARKS[verdict.status]} {status_text(verdict.status)}", verdict.rule, verdict.reason]
+        rows.append([_escape(cell) for cell in cells])
+    return f"**capeval gate: {gate_line(verdicts)}**\n\n" + _table(["", "rule", "evidence"], "lll", rows)
+
+
+def _table(head: Sequence[str], align: str, rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---:" if side == "r" else "---" for side in align]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)) + "\n"
+
+
+def _escape(text: str) -> str:
+    """Text that markdown shows as it is: no markup, no HTML, no table cell's end, no @mention."""
+    text = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKUP.sub(r"\\\1", text).replace("@", "@\u200b")
