@@ -129,6 +129,8 @@ class TaskSpec:
     scorer: str = ""
     """Which rule scores an answer."""
     settings: tuple[str, ...] = ()
+    headline: bool = True
+    """False for a second metric of items that another task already counts: in the ledger, not in the headlines."""
     source: str = ""
     licence: str = ""
     citation: str = ""
@@ -202,6 +204,10 @@ class Tree:
             if task.name == name:
                 return task
         raise KeyError(name)
+
+    def second_metrics(self) -> frozenset[str]:
+        """Names of the tasks that stay out of the headlines."""
+        return frozenset(task.name for task in self.tasks if not task.headline)
 
     def edges(self) -> tuple[Contrast, ...]:
         """Child − parent for every stage that has one: what must be explained."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
@@ -49,9 +49,15 @@ def ranked(effects: pd.DataFrame) -> pd.DataFrame:
     return effects.loc[order]
 
 
-def findings(effects: pd.DataFrame) -> pd.DataFrame:
-    """The certain effects, ranked; a task's subset is left to the ledger when the whole task says the same."""
-    certain = ranked(effects[effects["answer"].isin(CERTAIN)])
+def findings(effects: pd.DataFrame, second_metrics: Collection[str] = ()) -> pd.DataFrame:
+    """The certain effects, ranked; a task's subset is left to the ledger when the whole task says the same.
+
+    Args:
+        effects: Columns of `core.EFFECT_COLUMNS`.
+        second_metrics: Tasks that are left to the ledger (`Tree.second_metrics`).
+    """
+    main = ~effects["task"].astype(str).str.partition(":")[0].isin(second_metrics)
+    certain = ranked(effects[effects["answer"].isin(CERTAIN) & main])
     if certain.empty:
         return certain
     whole = certain["task"].astype(str).str.partition(":")[0]

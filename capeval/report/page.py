@@ -82,7 +82,7 @@ def _story(trace: Trace) -> dict[str, Any]:
     """What the page says before any script runs: findings, the tree, methods, provenance."""
     effects = trace.effects.reset_index(drop=True)
     found = contrasts(effects)
-    lines = [_finding(row, index) for index, row in _indexed(findings(effects))]
+    lines = [_finding(row, index) for index, row in _indexed(findings(effects, trace.tree.second_metrics()))]
     stages = [line for line in lines if line["kind"] == "edge"]
     drawing = tree_drawing(trace.tree, found, known_nodes(trace.scores, trace.published))
     _mark_published(drawing, trace)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from capeval.attribution.sentences import amount, p_text, round_up
-from capeval.core import Verdict
+from capeval.core import Tree, Verdict
 from capeval.report.findings import contrasts, counts, findings, headline, kind_words, ranked
 from capeval.report.words import (
     MARKS,
@@ -54,8 +54,11 @@ def print_trace(trace: Trace, console: Console, *, rows: int = ROWS) -> None:
     alpha = f"{trace.provenance.get('alpha', 0.05):g}".replace("0.", ".")
     title = clean(trace.tree.title)
     _say(console, (clean(trace.tree.name), "bold"), (f" · {title}" if title else "", ""))
-    _say(console, (f"{len(effects):,} effects: ", ""), *_tally(counts(effects)))
-    found = findings(effects)
+    if effects.empty:
+        _say(console, (_how_to_get_data(trace.tree), ""))
+    else:
+        _say(console, (f"{len(effects):,} effects: ", ""), *_tally(counts(effects)))
+    found = findings(effects, trace.tree.second_metrics())
     if len(found):
         _say(console)
         _say(console, ("What was given and what was taken, largest first", "bold"), (f" (adjusted p ≤ {alpha})", "dim"))
@@ -71,6 +74,13 @@ def print_trace(trace: Trace, console: Console, *, rows: int = ROWS) -> None:
                        "effects.parquet.", "dim"))  # fmt: skip
     if len(trace.published):
         _say(console, (f"{len(trace.published):,} published scores are in the report: unpaired, context only.", "dim"))
+
+
+def _how_to_get_data(tree: Tree) -> str:
+    loadable = sum(bool(stage.uri) for stage in tree.stages)
+    if not loadable:
+        return "no per-item data of these nodes; name checkpoints with --suite SUITE --checkpoint NODE=PATH"
+    return f"no per-item data here; `capeval trace {clean(tree.name)} --suite cot` loads and asks {loadable} nodes"
 
 
 def print_effects(frame: pd.DataFrame, console: Console) -> None:
@@ -131,7 +141,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
         return
     names = list(rows[0])
     cells = [[clean(name) for name in names], *([clean(row.get(name)) for name in names] for row in rows)]
-    _lines(console, cells, align="l" * len(names), head=True)
+    _lines(console, cells, align="l" * len(names), head=True, elastic=None)
 
 
 def _print_contrasts(effects: pd.DataFrame, console: Console, limit: int) -> int:
