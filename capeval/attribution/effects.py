@@ -93,7 +93,8 @@ def _estimate(
     contrast = question.contrast
     parts = [cells[key] for key in question.keys]
     row: dict[str, Any] = {
-        "tree": tree.name, "contrast": contrast.name, "kind": contrast.kind, "parent": contrast.parent, "child": contrast.child,
+        "tree": tree.name, "contrast": contrast.name, "kind": contrast.kind,
+        "parent": contrast.parent, "child": contrast.child,
         "capability": spec.capability, "task": question.task, "setting": question.setting,
         "orientation": spec.orientation, "metric": spec.metric, "unit": spec.unit, "margin": spec.margin,
         "family": FAMILIES.get(contrast.kind, "tasks"), "certainty": _certainty(tree, contrast), "reason": "",

@@ -49,6 +49,11 @@ def ranked(effects: pd.DataFrame) -> pd.DataFrame:
     return effects.loc[order]
 
 
+def first_metrics(effects: pd.DataFrame, second_metrics: Collection[str]) -> pd.DataFrame:
+    """The ledger without the second metrics of items that another task already counts."""
+    return effects[[str(task).partition(":")[0] not in second_metrics for task in effects["task"]]]
+
+
 def findings(effects: pd.DataFrame, second_metrics: Collection[str] = ()) -> pd.DataFrame:
     """The certain effects, ranked; a task's subset is left to the ledger when the whole task says the same.
 
@@ -56,8 +61,8 @@ def findings(effects: pd.DataFrame, second_metrics: Collection[str] = ()) -> pd.
         effects: Columns of `core.EFFECT_COLUMNS`.
         second_metrics: Tasks that are left to the ledger (`Tree.second_metrics`).
     """
-    main = ~effects["task"].astype(str).str.partition(":")[0].isin(second_metrics)
-    certain = ranked(effects[effects["answer"].isin(CERTAIN) & main])
+    main = first_metrics(effects, second_metrics)
+    certain = ranked(main[main["answer"].isin(CERTAIN)])
     if certain.empty:
         return certain
     whole = certain["task"].astype(str).str.partition(":")[0]

@@ -5,7 +5,7 @@ Lines are laid out here rather than by rich's tables, which wrap cells when the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from capeval.attribution.sentences import amount, p_text, round_up
 from capeval.core import Tree, Verdict
-from capeval.report.findings import contrasts, counts, findings, headline, kind_words, ranked
+from capeval.report.findings import contrasts, counts, findings, first_metrics, headline, kind_words, ranked
 from capeval.report.words import (
     MARKS,
     STATUS_MARKS,
@@ -66,7 +66,7 @@ def print_trace(trace: Trace, console: Console, *, rows: int = ROWS) -> None:
             _say(console, *_finding(row))
         if len(found) > FINDINGS:
             _say(console, (f"  … and {len(found) - FINDINGS} more", "dim"))
-    shown = _print_contrasts(effects, console, rows)
+    shown = _print_contrasts(effects, trace.tree.second_metrics(), console, rows)
     _say(console)
     left = len(effects) - shown
     if left:
@@ -144,10 +144,11 @@ def print_table(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     _lines(console, cells, align="l" * len(names), head=True, elastic=None)
 
 
-def _print_contrasts(effects: pd.DataFrame, console: Console, limit: int) -> int:
+def _print_contrasts(effects: pd.DataFrame, second: Collection[str], console: Console, limit: int) -> int:
     """Contrasts with their certain effects, stages first; how many rows of the ledger were printed."""
     found = contrasts(effects)
-    certain = ranked(effects[effects["answer"] != "cant_tell"])
+    main = first_metrics(effects, second)
+    certain = ranked(main[main["answer"] != "cant_tell"])
     stages = [c for c in found if c["kind"] == "edge"]
     each = max(2, limit // max(1, len(stages)))  # every stage has its say before any has its third
     others = certain[certain["kind"] != "edge"].head(limit // 2 if stages else limit)
