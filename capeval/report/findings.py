@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from capeval.report.words import clean, delta, number
@@ -51,7 +52,8 @@ def ranked(effects: pd.DataFrame) -> pd.DataFrame:
 
 def first_metrics(effects: pd.DataFrame, second_metrics: Collection[str]) -> pd.DataFrame:
     """The ledger without the second metrics of items that another task already counts."""
-    return effects[[str(task).partition(":")[0] not in second_metrics for task in effects["task"]]]
+    keep = [str(task).partition(":")[0] not in second_metrics for task in effects["task"]]
+    return effects.loc[np.array(keep, dtype=bool)]
 
 
 def findings(effects: pd.DataFrame, second_metrics: Collection[str] = ()) -> pd.DataFrame:
