@@ -212,6 +212,31 @@ def paired_stratified(sizes: tuple[int, ...], gains: float, losses: float, unlik
     return _tally("paired, right or wrong, in fixed strata", name, truth, results)
 
 
+def wald(clusters: Clusters, gains: float, losses: float, reps: int) -> Measured:
+    """What is not used: mean ± t(G − 1) · SE with Miller's clustered error, on the draws of `paired_clustered`."""
+    generator = np.random.default_rng(20)
+    truth, ends = gains - losses, []
+    quantiles = stats.t.ppf(np.array([0.975, 0.95]), clusters.count - 1)
+    for _ in range(reps):
+        shares = _probabilities(clusters, (gains, losses, 1 - gains - losses), generator)
+        counts = generator.multinomial(clusters.sizes(generator), shares)
+        n, sums = counts.sum(), counts[:, 0] - counts[:, 1]
+        delta = sums.sum() / n
+        beyond = sums - delta * counts.sum(axis=1)
+        se = math.sqrt(clusters.count / (clusters.count - 1) * float(beyond @ beyond)) / n
+        ends.append([delta - quantiles[0] * se, delta + quantiles[0] * se, delta - quantiles[1] * se,
+                     delta + quantiles[1] * se])  # fmt: skip
+    low, high, low_narrow, high_narrow = np.array(ends).T
+    return Measured(
+        group="for comparison, not used: mean ± t(G − 1) · SE (Miller 2024) in sampled clusters",
+        scenario=f"{clusters.label()}, gains {gains:.0%}, losses {losses:.0%}",
+        coverage=float(np.mean((low <= truth) & (truth <= high))),
+        one_sided=float(max(np.mean(low_narrow > truth), np.mean(high_narrow < truth))),
+        size=math.nan,
+        noise=math.sqrt(0.95 * 0.05 / reps),
+    )
+
+
 def paired_continuous(n: int, changed: float, shift: float, reps: int) -> Measured:
     """F1-like differences: most items unchanged, the rest anywhere between −1 and 1, shifted."""
     generator = np.random.default_rng(23)
@@ -253,6 +278,7 @@ def scenarios(reps: int) -> list[Callable[[], Measured]]:
             for unlike in (False, True)
         ),
         *(partial(paired_continuous, *case, reps) for case in continuous),
+        *(partial(wald, c, *rates, reps) for c in uneven for rates in CLUSTERED_RATES),
     ]
 
 

@@ -104,6 +104,7 @@ def run(model: str, suite: str, as_json: bool, **options: Any) -> None:
     capeval run --model ./my-checkpoint --suite smoke
     capeval run --model org/name --suite cot --limit 50 --json
     """
+    from capeval.report.page import write_report
     from capeval.report.terminal import print_run
     from capeval.runner import RunOptions
     from capeval.runner import run as evaluate
@@ -111,12 +112,14 @@ def run(model: str, suite: str, as_json: bool, **options: Any) -> None:
 
     done = evaluate(model, suite, options=RunOptions(progress=not as_json, **options))
     seen = inspect(done)
+    folder = Path(done.manifest["folder"])
+    page = write_report(seen, folder)
     if as_json:
-        _print_json(
-            {"node": done.node, "manifest": dict(done.manifest), "scores": seen.scores, "contrasts": seen.effects}
-        )
+        tables = {"scores": seen.scores, "contrasts": seen.effects}
+        _print_json({"node": done.node, "report": str(page), "manifest": dict(done.manifest)} | tables)
     else:
         print_run(done, seen.scores, seen.effects, _console())
+        click.echo(f"run: {folder}   report: {page}")
 
 
 @cli.command()
