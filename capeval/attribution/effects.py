@@ -155,9 +155,9 @@ def items_needed(se: float, n: int, margin: float, *, alpha: float = ALPHA) -> f
     Returns:
         The number, or NaN when `n` suffices or nothing is known of the variance.
     """
-    if n < 2 or not math.isfinite(se) or se == 0:
+    if n < 2 or not math.isfinite(se):
         return float("nan")
-    needed = items_for_margin(se**2 * n, margin, alpha=alpha)
+    needed = items_for_margin(se**2 * n, margin, alpha=alpha, n=n)
     return float(needed) if needed > n else float("nan")
 
 

@@ -20,7 +20,9 @@ def score_table(tree: Tree, cells: Cells) -> pd.DataFrame:
         labels = scored["cluster"].to_numpy(dtype=object)
         clustered = spec.cluster_role == "sampled" and bool((labels != "").any())
         binary = spec.binary and bool(scored["score"].isin((0.0, 1.0)).all())
-        interval = mean_interval(values, clusters=labels if clustered else None, binary=binary)
+        interval = mean_interval(
+            values, clusters=labels if clustered else None, binary=binary, bounded=spec.unit == "points"
+        )
         rows.append(
             {
                 "node": node, "task": task, "setting": setting, "capability": spec.capability,

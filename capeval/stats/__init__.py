@@ -1,0 +1,17 @@
+"""Statistics on arrays: what every number with an interval in capeval rests on. numpy and scipy.special, nothing else.
+
+| module            | answers                                                                                     |
+|-------------------|---------------------------------------------------------------------------------------------|
+| `rates`           | the interval of one score, and of the difference of two published rates                    |
+| `standard_errors` | the error of a mean: independent, clustered or stratified items                             |
+| `discordant`      | exact McNemar and Tango's interval: two models, right or wrong on the same items            |
+| `error_intervals` | intervals that know about clusters and strata                                               |
+| `permutation`     | the permutation test for clustered items                                                    |
+| `paired`          | the paired difference of two models, by the rules that choose among all of these            |
+| `multiplicity`    | Holm and Benjamini-Hochberg                                                                 |
+| `power`           | what this many items could have shown, and how many the margin takes                        |
+| `answers`         | gained, lost, equivalent or can't tell                                                      |
+| `gates`           | pass, fail or inconclusive                                                                  |
+
+Methods, sources and measured coverage: docs/statistics.md. The measurement: `python -m benchmarks.validate_stats`.
+"""

@@ -1,0 +1,56 @@
+"""Detectable effects and items needed against statsmodels and a simulation of the two one-sided tests."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.power import normal_power
+
+from capeval.stats.power import items_for_margin, minimal_detectable_effect
+
+
+def test_detectable_effect_is_found_with_the_stated_power():
+    mde = minimal_detectable_effect(0.03)
+    assert mde == pytest.approx(2.8016 * 0.03, rel=1e-4)
+    assert normal_power(mde / 0.03, 1, 0.05) == pytest.approx(0.8, abs=1e-4)
+
+
+def test_detectable_effect_with_few_clusters_is_larger():
+    expected = (stats.t.ppf(0.975, 7) + stats.t.ppf(0.8, 7)) * 0.03
+    assert minimal_detectable_effect(0.03, df=7) == pytest.approx(expected)
+    assert math.isnan(minimal_detectable_effect(0.03, df=0))
+    assert math.isnan(minimal_detectable_effect(math.nan))
+
+
+@pytest.mark.parametrize(("alpha", "power"), [(0.05, 0.8), (0.025, 0.9)])
+def test_items_for_margin_reach_the_power(alpha, power):
+    n = items_for_margin(0.2, 0.05, alpha=alpha, power=power)
+    means = np.random.default_rng(1).normal(0, math.sqrt(0.2 / n), 100_000)
+    z = stats.norm.ppf(1 - alpha) * math.sqrt(0.2 / n)
+    assert np.mean((means - z > -0.05) & (means + z < 0.05)) == pytest.approx(power, abs=0.01)
+
+
+def test_items_scale_with_variance_design_and_margin():
+    n = items_for_margin(0.2, 0.02)
+    assert n == 4282
+    assert items_for_margin(0.2, 0.02, design_effect=2.0) == pytest.approx(2 * n, abs=1)
+    assert items_for_margin(0.2, 0.04) == pytest.approx(n / 4, abs=1)
+
+
+def test_nothing_discordant_uses_the_upper_limit_of_the_share():
+    # 1 − 0.05^(1/100) = 2.95 %: the rule of three
+    assert items_for_margin(0.0, 0.02, n=100) == items_for_margin(1 - 0.05**0.01, 0.02)
+    assert items_for_margin(0.0, 0.02, n=1000) < items_for_margin(0.0, 0.02, n=100)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((0.2, 0.0), "margin"), ((0.2, math.nan), "margin"), ((-0.1, 0.02), "variance"), ((math.nan, 0.02), "variance"),
+     ((0.0, 0.02), "on how many")],
+)  # fmt: skip
+def test_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        items_for_margin(*arguments)
