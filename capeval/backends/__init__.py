@@ -1,0 +1,103 @@
+"""Engines: what answers requests. One protocol, a table of names, and a fake (`scripted`) that ships.
+
+>>> backend = open_backend("scripted", "parrot", BackendSettings())
+>>> [[(0, reply)]] = backend.generate([Request(kind="generate", text="1 + 1 =", generation={"max_gen_toks": 8})])
+>>> reply.finish
+'stop'
+
+A backend replies in batches, each as soon as it is done, so that the journal can keep it at once. A new one is a class
+with the members of `Backend` and a line in `BACKENDS`; `tests/backends/test_contract.py` holds every one to the same
+rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module, util
+from typing import Any, Protocol
+
+from capeval.core import Reply, Request
+from capeval.errors import MissingError, unknown
+
+Batch = list[tuple[int, Reply]]
+"""Answers with the positions of their requests in the sequence that was asked."""
+
+BACKENDS = {
+    "hf": "capeval.backends.hf:HfBackend",
+    "scripted": "capeval.backends.scripted:ScriptedBackend",
+}
+_NEEDS = {"hf": ("torch", "transformers", "safetensors")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSettings:
+    """How to open an engine."""
+
+    revision: str = ""
+    """Branch, tag or commit of a hub id."""
+    device: str = ""
+    """cpu, cuda, cuda:1 …; empty: a GPU when there is one."""
+    dtype: str = ""
+    """float32, bfloat16 …; empty: float32 on CPU, the checkpoint's own on a GPU."""
+    batch_tokens: int = 16_384
+    """Tokens (padding and room for the answer included) that one batch may hold."""
+
+
+class Backend(Protocol):
+    """What every engine has. Weights load with the first request: a run that the journal can answer needs none."""
+
+    uri: str
+    """Absolute path of the checkpoint, or its hub id."""
+    digest: str
+    """Of what decides the answers: weights, configuration, tokenizer, chat template."""
+    numerics: Mapping[str, str]
+    """What else decides them: backend, dtype, kind of device, versions."""
+
+    def chat(self, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """The messages in the checkpoint's chat template.
+
+        Raises:
+            UsageError: when it has none.
+        """
+        ...
+
+    def chat_template(self) -> str:
+        """The template itself; raises as `chat` does."""
+        ...
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Batch]:
+        """Continue each prompt until a stop string, the end-of-text token or `max_gen_toks`."""
+        ...
+
+    def loglikelihood(self, requests: Sequence[Request]) -> Iterator[Batch]:
+        """Log-probability of each continuation after its prompt, and whether it is the greedy one."""
+        ...
+
+    def perplexity(self, requests: Sequence[Request]) -> Iterator[Batch]:
+        """Log-probability of each text from its first token on."""
+        ...
+
+
+def open_backend(name: str, model: str, settings: BackendSettings) -> Backend:
+    """Check a checkpoint and make an engine for it; nothing heavy is loaded yet.
+
+    Args:
+        name: Key of `BACKENDS`.
+        model: Folder or hub id; for `scripted` a script file or any word.
+        settings: Device, dtype, batch budget.
+
+    Raises:
+        UsageError: unknown backend; a path that does not exist; weights that can't be used.
+        BadFileError: a damaged checkpoint.
+        MissingError: a package, device or hub that is not there.
+    """
+    if name not in BACKENDS:
+        raise unknown("backend", name, BACKENDS, "capeval list backends")
+    for package in _NEEDS.get(name, ()):
+        if util.find_spec(package) is None:
+            raise MissingError(f"backend '{name}' needs {package}, which is not installed: pip install 'capeval[hf]'")
+    module, _, door = BACKENDS[name].partition(":")
+    opener: Any = getattr(import_module(module), door)
+    backend: Backend = opener.open(model, settings)
+    return backend

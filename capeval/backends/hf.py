@@ -1,0 +1,148 @@
+"""Transformers: decoder-only checkpoints in HF format, on CPU or one GPU. Right first; fast engines come beside it.
+
+    capeval run --backend hf --model ./checkpoint --suite smoke --device cpu --dtype float32
+
+Safetensors only, no remote code. Token rules are in `tokens.py`, what is checked before loading in `checkpoint.py`.
+Greedy answers and log-probabilities equal those of lm-eval's own `hf` model; a prompt that does not fit loses tokens on
+its left, as there, but here it is counted (`Reply.cut`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from capeval.backends import BackendSettings, Batch, checkpoint
+from capeval.backends.generation import generate_batches
+from capeval.backends.loading import Engine, load, load_tokenizer
+from capeval.backends.scoring import Row, score_rows
+from capeval.backends.tokens import encode_pair, rolling_windows
+from capeval.core import Request
+from capeval.errors import MissingError, UsageError, unknown
+
+_DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HfBackend:
+    """See `capeval.backends.Backend`."""
+
+    uri: str
+    digest: str
+    numerics: Mapping[str, str]
+    folder: Path
+    device: str
+    batch_tokens: int
+
+    @classmethod
+    def open(cls, model: str, settings: BackendSettings) -> HfBackend:
+        """Find and check the checkpoint, choose device and dtype.
+
+        Raises:
+            UsageError, BadFileError, MissingError: see `checkpoint.find` and `checkpoint.check`.
+        """
+        folder = checkpoint.find(model, settings.revision)
+        config = checkpoint.check(folder, model)
+        device = _device(settings.device)
+        return cls(
+            uri=str(folder) if Path(model).expanduser().is_dir() else model,
+            digest=checkpoint.fingerprint(folder),
+            numerics={
+                "backend": "hf",
+                "dtype": _dtype(settings.dtype, device, config),
+                "device": device.partition(":")[0],
+                "torch": metadata.version("torch"),
+                "transformers": metadata.version("transformers"),
+            },
+            folder=folder,
+            device=device,
+            batch_tokens=settings.batch_tokens,
+        )
+
+    def chat_template(self) -> str:
+        """The tokenizer's chat template.
+
+        Raises:
+            UsageError: when it has none.
+        """
+        template = load_tokenizer(self.folder, self.uri, self.digest).chat_template
+        if not template:
+            raise UsageError(
+                f"{self.uri} has no chat template, so it can't be asked through one; leave --chat out, or save a "
+                "chat_template.jinja beside its tokenizer"
+            )
+        return template if isinstance(template, str) else str(template.get("default", sorted(template.items())))
+
+    def chat(self, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """The messages in that template; without the system message where the template refuses one, as in lm-eval."""
+        from jinja2 import TemplateError
+
+        self.chat_template()
+        tokenizer = load_tokenizer(self.folder, self.uri, self.digest)
+        form = {"tokenize": False, "add_generation_prompt": add_generation_prompt}
+        form["continue_final_message"] = not add_generation_prompt
+        try:
+            return str(tokenizer.apply_chat_template(messages, **form))
+        except TemplateError:
+            users = [m for m in messages if m["role"] != "system"]
+            return str(tokenizer.apply_chat_template(users, **form))
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Batch]:
+        """See `Backend`."""
+        return generate_batches(self._engine(), requests, self.batch_tokens)
+
+    def loglikelihood(self, requests: Sequence[Request]) -> Iterator[Batch]:
+        """See `Backend`."""
+        engine = self._engine()
+        rows = [Row(position=i, pairs=[_pair(engine, request)]) for i, request in enumerate(requests)]
+        return score_rows(engine, rows, self.batch_tokens)
+
+    def perplexity(self, requests: Sequence[Request]) -> Iterator[Batch]:
+        """See `Backend`."""
+        engine = self._engine()
+        rows = [
+            Row(position=i, pairs=rolling_windows(engine.tokenizer, r.text, engine.prefix, engine.window), whole=True)
+            for i, r in enumerate(requests)
+        ]
+        return score_rows(engine, rows, self.batch_tokens)
+
+    def _engine(self) -> Engine:
+        return _warm(self.folder, self.uri, self.digest, self.device, self.numerics["dtype"])
+
+
+@lru_cache(maxsize=1)
+def _warm(folder: Path, name: str, digest: str, device: str, dtype: str) -> Engine:
+    """The last model stays loaded: several suites of one checkpoint load it once."""
+    return load(folder, name, digest, device=device, dtype=dtype)
+
+
+def _pair(engine: Engine, request: Request) -> tuple[list[int], list[int]]:
+    return encode_pair(engine.tokenizer, request.text, request.continuation, engine.prefix)
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    if not wanted:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise UsageError(f"'{wanted}' is no device: cpu, cuda, cuda:1 …") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise MissingError(f"there is no GPU '{wanted}' on this machine; `capeval doctor` shows what there is")
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"backend 'hf' runs on cpu and cuda, not on '{wanted}'")
+    return wanted
+
+
+def _dtype(wanted: str, device: str, config: Mapping[str, Any]) -> str:
+    own = str(config.get("dtype") or config.get("torch_dtype") or "bfloat16")
+    chosen = wanted or ("float32" if device == "cpu" else own)
+    if chosen not in _DTYPES:
+        raise unknown("dtype", chosen, _DTYPES, "capeval run --help")
+    return chosen

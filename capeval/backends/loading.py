@@ -1,0 +1,139 @@
+"""Loads tokenizer and weights, and refuses what would answer with random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from capeval.backends.tokens import window_of
+from capeval.errors import BadFileError, EngineError, UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A loaded model with what the token rules need."""
+
+    name: str
+    """What the user called the checkpoint, for messages."""
+    model: Any
+    tokenizer: Any
+    window: int
+    """Tokens that the model can read."""
+    prefix: int
+    """Token that stands for an empty prompt: BOS, else end of text."""
+    ends: tuple[int, ...]
+    """Tokens that end an answer."""
+    pad: int
+    rows: int
+    """Tokens that the model has embeddings for."""
+
+    def check_ids(self, ids: list[int]) -> None:
+        """Refuse a token that the weights don't know.
+
+        Raises:
+            BadFileError: naming the token and both sizes.
+        """
+        if ids and max(ids) >= self.rows:
+            raise BadFileError(
+                f"{self.name}: its tokenizer says token {max(ids)}, but its weights know {self.rows} tokens; this "
+                "tokenizer belongs to another checkpoint, or the embeddings were not resized"
+            )
+
+
+@lru_cache(maxsize=2)
+def load_tokenizer(folder: Path, name: str, digest: str) -> Any:
+    """The tokenizer of a checkpoint; `digest` is in the cache's key so that changed files are read again.
+
+    Raises:
+        BadFileError: when it can't be loaded.
+    """
+    del digest
+    from transformers import AutoTokenizer
+
+    with _quiet():
+        try:
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # transformers and tokenizers raise many kinds for a damaged file
+            raise BadFileError(f"the tokenizer of {name} can't be loaded: {_first_line(error)}") from error
+
+
+def load(folder: Path, name: str, digest: str, *, device: str, dtype: str) -> Engine:
+    """Load a checkpoint.
+
+    Raises:
+        BadFileError: tensors that are missing or of another shape than the configuration says.
+        UsageError: a model that needs code from its repository, or is no causal language model.
+        EngineError: not enough memory.
+    """
+    import torch
+
+    tokenizer = load_tokenizer(folder, name, digest)
+    model = _model(folder, name, getattr(torch, dtype))
+    try:
+        model = model.to(device).eval()
+    except torch.cuda.OutOfMemoryError as error:
+        raise EngineError(f"{name} does not fit into the memory of {device}; try --dtype bfloat16") from error
+    ends = model.generation_config.eos_token_id if model.generation_config else None
+    ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+    if tokenizer.eos_token_id is not None:
+        ends.append(tokenizer.eos_token_id)
+    prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if prefix is None:
+        raise BadFileError(f"the tokenizer of {name} names neither a BOS nor an end-of-text token, so it can't score")
+    pad = next((t for t in (tokenizer.pad_token_id, tokenizer.unk_token_id, *ends) if t is not None), 0)
+    return Engine(
+        name=name,
+        model=model,
+        tokenizer=tokenizer,
+        window=window_of(model.config, tokenizer),
+        prefix=prefix,
+        ends=tuple(dict.fromkeys(ends)),
+        pad=pad,
+        rows=model.get_input_embeddings().num_embeddings,
+    )
+
+
+def _model(folder: Path, name: str, dtype: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    with _quiet():
+        try:
+            model, report = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False,
+                output_loading_info=True,
+            )  # fmt: skip
+        except Exception as error:  # transformers raises many kinds for a damaged or unknown checkpoint
+            if "trust_remote_code" in str(error) or "does not recognize this architecture" in str(error):
+                raise UsageError(f"{name} needs code that this transformers lacks: {_first_line(error)}") from error
+            raise BadFileError(f"{name} can't be loaded: {_first_line(error)}") from error
+    wrong = sorted(report["missing_keys"]) + [str(key) for key in report.get("mismatched_keys", ())]
+    if wrong:
+        raise BadFileError(
+            f"{name} is incomplete: {len(wrong)} tensors are missing or of another shape than config.json says "
+            f"({wrong[0]}, …); its answers would come from random numbers"
+        )
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' log lines and loading bars; what matters becomes an error here."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

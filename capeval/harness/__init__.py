@@ -1,0 +1,14 @@
+"""lm-eval's tasks as requests and records. The only place that knows lm-eval; it never knows an engine.
+
+>>> asked = prepare(load_suite("smoke"), Form(), limit=2)     # doctest: +SKIP
+>>> requests = requests_of(asked)                             # → any backend, which gives a Reply to each
+>>> records(asked, replies)                                   # one row per document, `core.RECORD_COLUMNS`
+
+lm-eval builds the prompts, filters the answers and scores them, so any YAML task of its own or of a user runs unchanged
+and scores as `lm_eval` itself scores it.
+"""
+
+from capeval.harness.prepare import SHOT_SEED, Asked, Form, prepare, requests_of
+from capeval.harness.score import records
+
+__all__ = ["SHOT_SEED", "Asked", "Form", "prepare", "records", "requests_of"]

@@ -1,0 +1,156 @@
+"""Replies → lm-eval's filters and metrics → records."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from capeval.core import Reply
+from capeval.digest import digest
+from capeval.errors import BadFileError, unknown
+from capeval.harness.prepare import Asked, Document
+from capeval.store.runs import as_records, number_repeats
+
+_PER_ITEM = {
+    "bits_per_byte": lambda ratio: ratio / math.log(2),
+    "byte_perplexity": math.exp,
+    "word_perplexity": math.exp,
+}
+"""Metrics that lm-eval pools over the corpus as (log-probability, units): an item's own value, of −logprob / units."""
+_NORMALISED: dict[str, Callable[[str], int]] = {"acc_norm": len, "acc_bytes": lambda choice: len(choice.encode())}
+_NOTHING = ("", "[invalid]")
+"""What lm-eval's filters give when nothing matches."""
+
+Replies = list[list[Reply]]
+"""Per instance of a document, its samples."""
+
+
+def records(asked: Sequence[Asked], replies: Sequence[Reply]) -> pd.DataFrame:
+    """Score all replies.
+
+    Args:
+        asked: What `prepare` gave.
+        replies: One for each of `requests_of(asked)`, in that order.
+
+    Raises:
+        BadFileError: a metric that the task does not have, or that has no value for a single item.
+    """
+    following = iter(replies)
+    frame = pd.DataFrame([row for one in asked for row in _score_file(one, following)])
+    frame["item"] = frame.groupby(["task", "setting"], sort=False)["item"].transform(number_repeats)
+    return as_records(frame)
+
+
+def _score_file(asked: Asked, following: Iterator[Reply]) -> list[dict[str, Any]]:
+    """Rows of one task file; filters see all its answers at once, as some of them need to."""
+    answers = [[[next(following) for _ in samples] for samples in d.requests] for d in asked.documents]
+    instances = []
+    for document, given in zip(asked.documents, answers, strict=True):
+        for instance, samples in zip(document.instances, given, strict=True):
+            instance.resps = [_response(instance.request_type, reply) for reply in samples]
+            instance.filtered_resps = {}
+            instances.append(instance)
+    asked.task._instances = instances
+    asked.task.apply_filters()
+    return [_row(asked, document, given) for document, given in zip(asked.documents, answers, strict=True)]
+
+
+def _response(kind: str, reply: Reply) -> Any:
+    """A reply as lm-eval's own models return it."""
+    if kind == "generate_until":
+        return reply.text or ""
+    logprob = -math.inf if reply.logprob is None else reply.logprob
+    return logprob if kind == "loglikelihood_rolling" else (logprob, bool(reply.greedy))
+
+
+def _row(asked: Asked, document: Document, replies: Replies) -> dict[str, Any]:
+    flat = [reply for samples in replies for reply in samples]
+    error = next((reply.error for reply in flat if reply.error), "")
+    instances = sorted(document.instances, key=lambda instance: instance.idx)
+    filtered = [instance.filtered_resps[asked.filter] for instance in instances]
+    score, problem = (math.nan, error) if error else _score(asked, document.doc, filtered)
+    row = {
+        "task": asked.spec.name,
+        "capability": asked.spec.capability,
+        "setting": asked.source.setting,
+        "item": document.item,
+        "cluster": asked.source.cluster,
+        "sample": 0,
+        "score": score,
+        "shots": document.shots,
+        # a prompt that lost its beginning is another presentation of the item: compared, but marked
+        "presentation": f"{asked.presentation}, cut" if any(reply.cut for reply in flat) else asked.presentation,
+        "prompt_digest": digest([r.text for samples in document.requests for r in samples[:1]]),
+        "error": problem,
+    }
+    if flat[0].text is not None:
+        return row | _generated(flat, filtered[0])
+    return row | _scored(asked, document, flat)
+
+
+def _score(asked: Asked, doc: Any, filtered: list[Any]) -> tuple[float, str]:
+    """(score, error): a metric that fails on one document makes that score missing, not wrong."""
+    try:
+        results = asked.task.process_results(doc, filtered)
+    except Exception as error:  # metrics are anybody's code
+        return math.nan, f"scoring failed: {type(error).__name__}: {error}"
+    name = asked.source.metric or asked.spec.metric
+    if name not in results:
+        raise BadFileError(f"{asked.source.path}: {unknown('metric', name, results, 'capeval list tasks')}")
+    value = _number(name, results[name], asked)
+    if asked.spec.unit == "points" and not 0.0 <= value <= 1.0:
+        raise BadFileError(
+            f"{asked.source.path}: {name} is {value:g} for an item, but points are between 0 and 1; give task "
+            f"'{asked.spec.name}' the metric's own unit (unit: …) in the suite"
+        )
+    return value, ""
+
+
+def _number(name: str, value: Any, asked: Asked) -> float:
+    if name in _PER_ITEM and isinstance(value, tuple):
+        logprob, units = value
+        return float(_PER_ITEM[name](-logprob / max(1, units)))
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise BadFileError(
+            f"{asked.source.path}: {name} is a number of the whole task, not of an item, so nothing can be paired; "
+            "choose another metric of the task"
+        ) from error
+
+
+def _generated(replies: list[Reply], filtered: Any) -> dict[str, Any]:
+    first = replies[0]
+    text = first.text or ""
+    taken = filtered[0] if isinstance(filtered, list) and len(filtered) == 1 else filtered
+    taken = taken if isinstance(taken, str) else json.dumps(taken, ensure_ascii=False, default=str)
+    nothing = taken.strip() in _NOTHING
+    flag = (
+        "empty" if not text.strip() else "truncated" if first.finish == "length" else "unextracted" if nothing else ""
+    )
+    return {
+        "response": text,
+        "extracted": None if nothing else taken,
+        "finish": first.finish,
+        "n_tokens": first.n_tokens,
+        "length": len(text),
+        "flag": flag,
+    }
+
+
+def _scored(asked: Asked, document: Document, replies: list[Reply]) -> dict[str, Any]:
+    """What was scored with its log-probability, and the choice that the metric takes."""
+    logprobs = [reply.logprob for reply in replies if reply.logprob is not None]
+    if len(logprobs) < len(replies):
+        return {}
+    if len(logprobs) == 1:
+        return {"response": f"{logprobs[0]:.6g}", "extracted": None}
+    choices = [samples[0].continuation.strip() or samples[0].text for samples in document.requests]
+    size = _NORMALISED.get(asked.source.metric or asked.spec.metric)
+    values = [p / max(1, size(c)) if size else p for p, c in zip(logprobs, choices, strict=True)]
+    response = json.dumps(list(zip(choices, logprobs, strict=True)), ensure_ascii=False)
+    return {"response": response, "extracted": choices[values.index(max(values))]}

@@ -1,0 +1,248 @@
+"""checkpoint × suite → run: ask what the journal does not know, score, write the run folder.
+
+    capeval run --model ./checkpoint --suite smoke
+    python -c "import capeval; print(capeval.run('./checkpoint', 'smoke').records.groupby('task').score.mean())"
+
+Every answer is journaled as its batch ends. A killed run is finished by the same command, without asking anything
+twice.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+import capeval
+from capeval import harness
+from capeval.backends import Backend, BackendSettings, open_backend
+from capeval.core import Checkpoint, Reply, Request, Suite
+from capeval.errors import UsageError
+from capeval.store.files import make_folder, read_json
+from capeval.store.journal import Journal, journal_key
+from capeval.store.runs import Run, make_manifest, save_run
+from capeval.suites import load_suite
+
+RUNS = Path("runs")
+_KINDS = ("loglikelihood", "perplexity", "generate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How to ask; the defaults suit a base model on this machine."""
+
+    node: str = ""
+    """Name of the node; the checkpoint's folder name (or hub id) by default."""
+    backend: str = "hf"
+    revision: str = ""
+    """Branch, tag or commit of a hub id."""
+    limit: int | None = None
+    """Only the first documents of every task file."""
+    out: Path | None = None
+    """Run folder, with a journal of its own; by default runs/<node>-<suite>, and one journal for all runs there."""
+    device: str = ""
+    """cpu, cuda, cuda:1 …; empty: a GPU when there is one."""
+    dtype: str = ""
+    """float32, bfloat16 …; empty: float32 on CPU, the checkpoint's own on a GPU."""
+    chat: bool = False
+    """Ask through the checkpoint's chat template; each shot is a turn, lm-eval's default."""
+    system: str = ""
+    """System prompt."""
+    batch_tokens: int = 16_384
+    """Tokens (padding and room for answers included) that one batch may hold."""
+    seed: int = 0
+    """Of sampled answers."""
+    progress: bool = False
+    """Show rate and time left on stderr, when that is a terminal."""
+
+
+class Progress(Protocol):
+    """Something that counts."""
+
+    def __call__(self, answered: int) -> None:
+        """So many more requests are answered."""
+        ...
+
+
+def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
+    """Evaluate one checkpoint and write its run folder (`manifest["folder"]`).
+
+    Args:
+        model: Checkpoint folder or hub id.
+        suite: Suite name, or path of a suite file.
+        options: How to ask.
+
+    Raises:
+        UsageError: unknown suite or backend, no such folder, no chat template, a folder taken by another checkpoint.
+        BadFileError: damaged checkpoint, suite, task or data files, or journal.
+        MissingError: a package, the data, or the hub is not there.
+        EngineError: NaN logits, or not enough memory; what was answered until then is in the journal.
+        OutputError: the run folder can't be written.
+    """
+    options = options or RunOptions()
+    started = time.monotonic()
+    what = load_suite(suite)
+    settings = BackendSettings(
+        revision=options.revision, device=options.device, dtype=options.dtype, batch_tokens=options.batch_tokens
+    )
+    backend = open_backend(options.backend, model, settings)
+    node = options.node or node_name(model)
+    folder = options.out or RUNS / f"{_file_name(node)}-{_file_name(what.name)}"
+    _refuse_foreign(folder, backend.uri)
+    with _folder(folder):
+        asked = harness.prepare(what, _form(backend, options), limit=options.limit, seed=options.seed)
+        requests = harness.requests_of(asked)
+        with Journal.open((folder if options.out else RUNS) / "journal.sqlite") as journal:
+            replies, counts = _answers(backend, requests, journal, options.progress)
+        records = harness.records(asked, replies)
+    checkpoint = Checkpoint(node=node, uri=backend.uri, revision=options.revision, digest=backend.digest)
+    seconds = round(time.monotonic() - started, 3)
+    manifest = make_manifest(node=node, tasks=what.tasks, **_manifest(checkpoint, what, backend, options, counts))
+    manifest |= {"folder": str(folder), "seconds": seconds, "cut": _cut(asked, replies)}
+    done = Run(node=node, manifest=manifest, records=records)
+    save_run(done, folder)
+    return done
+
+
+def node_name(model: str) -> str:
+    """The name of a checkpoint that got none: its folder's, or the hub id."""
+    path = Path(model).expanduser()
+    return path.resolve().name if path.exists() else model
+
+
+def _answers(
+    backend: Backend, requests: Sequence[Request], journal: Journal, progress: bool
+) -> tuple[list[Reply], dict[str, int]]:
+    """A reply to every request: from the journal, or asked once however often it occurs."""
+    keys = [journal_key(backend.digest, request, backend.numerics) for request in requests]
+    by_key = dict(zip(keys, requests, strict=True))
+    replies = journal.find(list(by_key))
+    reused = len(replies)
+    todo = {key: request for key, request in by_key.items() if key not in replies}
+    with _progress(len(by_key), reused, progress) as count:
+        for kind in _KINDS:
+            names = [key for key, request in todo.items() if request.kind == kind]
+            if not names:
+                continue
+            for batch in getattr(backend, kind)([todo[key] for key in names]):
+                fresh = {names[position]: reply for position, reply in batch}
+                journal.keep(fresh)
+                replies |= fresh
+                count(len(fresh))
+    counts = {"requests": len(requests), "distinct": len(by_key), "reused": reused, "asked": len(todo)}
+    return [replies[key] for key in keys], counts
+
+
+def _form(backend: Backend, options: RunOptions) -> harness.Form:
+    if not options.chat:
+        return harness.Form(system=options.system)
+    return harness.Form(chat=backend.chat, template=backend.chat_template(), system=options.system)
+
+
+def _manifest(
+    checkpoint: Checkpoint, suite: Suite, backend: Backend, options: RunOptions, counts: Mapping[str, int]
+) -> dict[str, Any]:
+    chosen = {k: v for k, v in asdict(options).items() if k not in ("out", "progress", "node", "revision", "seed")}
+    packages = (
+        "lm-eval",
+        "datasets",
+        "numpy",
+        "pandas",
+        *(p for p in ("torch", "transformers") if p in backend.numerics),
+    )
+    return {
+        "checkpoint": asdict(checkpoint),
+        "suite": {"name": suite.name, "digest": suite.digest, "sources": [asdict(s) for s in suite.sources]},
+        "contrasts": [list(pair) for pair in suite.contrasts],
+        "settings": chosen | {"numerics": dict(backend.numerics)},
+        "counts": dict(counts),
+        "versions": {"capeval": capeval.__version__, "python": platform.python_version()}
+        | {package: metadata.version(package) for package in packages},
+        "seeds": {"shots": harness.SHOT_SEED, "sampling": options.seed},
+        "host": {"platform": platform.platform(), "machine": platform.machine()},
+        "command": shlex.join(sys.argv),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _cut(asked: Sequence[harness.Asked], replies: Sequence[Reply]) -> dict[str, dict[str, int]]:
+    """By task and setting: prompts that did not fit into the model's window, and the tokens that they lost."""
+    prompts: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
+    following = iter(replies)
+    for one in asked:
+        name = f"{one.source.task} {one.source.setting}"
+        for _ in harness.requests_of([one]):
+            lost = next(following).cut
+            prompts[name] += lost > 0
+            tokens[name] += lost
+    return {name: {"prompts": n, "tokens": tokens[name]} for name, n in prompts.items() if n}
+
+
+def _refuse_foreign(folder: Path, uri: str) -> None:
+    """Two checkpoints of one folder name must not overwrite each other's runs."""
+    if not (folder / "manifest.json").is_file():
+        return
+    before = read_json(folder / "manifest.json")
+    there = (before.get("checkpoint") or {}).get("uri", "") if isinstance(before, dict) else ""
+    if there != uri:
+        raise UsageError(
+            f"{folder} holds a run of another checkpoint ({there or 'imported'}); give this one a name (--node) or "
+            "another place (--out)"
+        )
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Make the run folder first, so that a read-only place is known before hours of work; leave no empty one behind."""
+    there = folder.exists()
+    make_folder(folder)
+    try:
+        yield
+    except BaseException:
+        if not there:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.+-]+", "--", name).strip("-.") or "run"
+
+
+@contextmanager
+def _progress(total: int, known: int, wanted: bool) -> Iterator[Progress]:
+    """A bar with rate and time left, on stderr; silent when nobody asked for it or stderr is no terminal."""
+    if not (wanted and sys.stderr.isatty()):
+        yield lambda answered: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("[progress.description]{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        # what the journal knew counts as done, but not for the rate
+        line = bar.add_task("asking", total=total, completed=known, rate="")
+        started, fresh = time.monotonic(), 0
+
+        def count(answered: int) -> None:
+            nonlocal fresh
+            fresh += answered
+            rate = fresh / max(1e-9, time.monotonic() - started)
+            bar.update(line, advance=answered, rate=f"{rate:,.1f}/s")
+
+        yield count

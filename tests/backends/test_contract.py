@@ -1,0 +1,71 @@
+"""What every backend promises, whatever is behind it."""
+
+from __future__ import annotations
+
+import pytest
+
+from capeval.backends import BACKENDS, Backend, BackendSettings, open_backend
+from capeval.core import Reply, Request
+
+
+@pytest.fixture(params=sorted(BACKENDS))
+def backend(request: pytest.FixtureRequest) -> Backend:
+    model = "parrot" if request.param == "scripted" else str(request.getfixturevalue("tiny_checkpoint"))
+    return open_backend(request.param, model, BackendSettings(batch_tokens=400))
+
+
+def replies(backend: Backend, requests: list[Request]) -> list[Reply]:
+    found = dict(pair for batch in getattr(backend, requests[0].kind)(requests) for pair in batch)
+    assert sorted(found) == list(range(len(requests))), "every request is answered exactly once"
+    return [found[i] for i in range(len(requests))]
+
+
+def generate(text: str, **generation) -> Request:
+    return Request(kind="generate", text=text, generation={"do_sample": False, "max_gen_toks": 6, **generation})
+
+
+def test_generation(backend: Backend) -> None:
+    prompts = [f"Question: What is {a} plus 1?\nAnswer:" for a in range(12)]
+    for reply in replies(backend, [generate(p) for p in prompts]):
+        assert reply.text is not None and reply.logprob is None and not reply.error
+        assert reply.finish in ("stop", "length") and reply.n_tokens is not None and reply.n_tokens <= 6
+
+
+def test_answers_end_before_the_first_stop_string(backend: Backend) -> None:
+    free = replies(backend, [generate("The capital of Peru is", max_gen_toks=12)])[0].text
+    assert free
+    stop = free[len(free) // 2]
+    [reply] = replies(backend, [generate("The capital of Peru is", max_gen_toks=12, until=[stop])])
+    assert reply.text == free.split(stop)[0] and reply.finish == "stop"
+
+
+def test_stop_strings_do_not_fire_inside_the_prompt(backend: Backend) -> None:
+    prompt = "Word: hot\nOpposite: cold\n\nWord: big\nOpposite:"
+    plain, stopped = replies(backend, [generate(prompt), generate(prompt, until=["Word: hot", "Opposite: cold"])])
+    assert plain.text == stopped.text
+
+
+def test_scores(backend: Backend) -> None:
+    choices = [" Lima", " Oslo", " Rome"]
+    pairs = [Request(kind="loglikelihood", text="The capital of Peru is", continuation=c) for c in choices]
+    for reply in replies(backend, pairs):
+        assert reply.logprob is not None and reply.logprob <= 0 and reply.greedy is not None and reply.text is None
+    [text] = replies(backend, [Request(kind="perplexity", text="A week has seven days.")])
+    assert text.logprob is not None and text.logprob < 0
+
+
+def test_order_and_company_do_not_matter(backend: Backend) -> None:
+    texts = ["A week has seven days.", "Rain.", "Every evening the fishermen come back to the harbour." * 3]
+    requests = [Request(kind="perplexity", text=t) for t in texts]
+    alone = [replies(backend, [r])[0].logprob for r in requests]
+    together = [r.logprob for r in replies(backend, requests[::-1])][::-1]
+    assert together == pytest.approx(alone, rel=1e-5)
+
+
+def test_nothing_asked_nothing_said(backend: Backend) -> None:
+    assert [*backend.generate([]), *backend.loglikelihood([]), *backend.perplexity([])] == []
+
+
+def test_names_what_decides_its_answers(backend: Backend) -> None:
+    assert len(backend.digest) == 16 and backend.uri
+    assert backend.numerics["backend"] in BACKENDS and all(isinstance(v, str) for v in backend.numerics.values())

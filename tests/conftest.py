@@ -1,0 +1,128 @@
+"""A tiny checkpoint that knows some of the smoke suite's answers: built offline, trained in seconds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from capeval.core import Suite
+from capeval.suites import load_suite
+
+WINDOW = 4096
+_STEPS = 160
+
+
+@pytest.fixture(scope="session")
+def public_data() -> Path:
+    """The mirror of real benchmarks; tests that need it are skipped, visibly, where there is none."""
+    candidates = [os.environ.get("CAPEVAL_DATA", ""), str(Path(__file__).resolve().parents[2] / "shared" / "data")]
+    for candidate in candidates:
+        if candidate and (Path(candidate) / "gsm8k").is_dir():
+            return Path(candidate)
+    pytest.skip("CAPEVAL_DATA is not set: the real benchmark items are not here")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LlamaForCausalLM of about 100,000 parameters in HF format; its tokenizer adds no BOS by itself."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    texts = _lessons(load_suite("smoke"))
+    tokenizer = make_tokenizer(texts)
+    torch.manual_seed(0)
+    model = _make_model(len(tokenizer))
+    _train(model, tokenizer, texts)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bos_checkpoint(tiny_checkpoint: Path) -> Path:
+    """The same weights with a tokenizer that puts BOS before every text, as Llama's does."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    folder = tiny_checkpoint.parent / "tiny-bos"
+    shutil.copytree(tiny_checkpoint, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    special = [("<s>", tokenizer.bos_token_id)]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=special)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_tokenizer(texts: list[str]):
+    """Byte-level BPE with 400 tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<s>", "</s>", "<pad>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", model_max_length=WINDOW
+    )
+
+
+def _make_model(vocabulary: int):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=WINDOW,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=2,
+        tie_word_embeddings=True,
+    )
+    return LlamaForCausalLM(config)
+
+
+def _lessons(suite: Suite) -> list[str]:
+    """Prompts with their answers, of every second item: some of the suite is learnt, some is not."""
+    from capeval.harness import Form, prepare
+
+    lessons = []
+    for asked in prepare(suite, Form()):
+        for document in asked.documents[::2]:
+            texts = [(r.text, r.continuation) for samples in document.requests for r in samples]
+            if len(texts) > 1:
+                texts = [texts[document.doc["label"]]]
+            answer = asked.task.doc_to_target(document.doc)
+            prompt, continuation = texts[0]
+            lessons.append(prompt + (continuation or (f" {answer}\n\n" if asked.spec.metric == "exact_match" else "")))
+    return lessons
+
+
+def _train(model, tokenizer, texts: list[str]) -> None:
+    import torch
+
+    rows = [tokenizer.encode(text) for text in texts]
+    optimiser = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    order = torch.Generator().manual_seed(0)
+    for _ in range(_STEPS):
+        chosen = [rows[i] for i in torch.randint(len(rows), (16,), generator=order).tolist()]
+        width = max(map(len, chosen))
+        ids = torch.tensor([row + [2] * (width - len(row)) for row in chosen])
+        labels = ids.masked_fill(ids == 2, -100)
+        loss = model(ids, labels=labels).loss
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from capeval.errors import BadFileError, EngineError, MissingError, OutputError, UsageError
+from capeval.runner import RunOptions, node_name, run
+from capeval.store.runs import Run, load_run
+
+PARROT = RunOptions(backend="scripted")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def copy(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_checkpoint, tmp_path / "copy"))
+
+
+def counts(done: Run) -> dict[str, int]:
+    return dict(done.manifest["counts"])
+
+
+def test_a_run_is_a_folder_with_everything_needed_to_do_it_again() -> None:
+    done = run("parrot", "smoke", options=PARROT)
+    folder = Path("runs/parrot-smoke")
+    assert done.manifest["folder"] == str(folder)
+    assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "records.parquet"]
+    again = load_run(folder)
+    pd.testing.assert_frame_equal(again.records, done.records)
+    assert again.tasks == done.tasks and again.node == "parrot"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["checkpoint"]["digest"] and manifest["suite"]["digest"]
+    assert manifest["versions"]["lm-eval"] == "0.4.13" and manifest["seeds"] == {"shots": 1234, "sampling": 0}
+    for key in ("settings", "host", "command", "created", "seconds", "counts", "contrasts", "cut"):
+        assert key in manifest
+
+
+def test_every_task_of_the_suite_is_scored_with_what_its_spec_promises(tiny_checkpoint: Path) -> None:
+    done = run(str(tiny_checkpoint), "smoke")
+    assert {t.name for t in done.tasks} == set(done.records["task"])
+    assert (done.records.groupby("task").size() == 20).all()
+    for task in done.tasks:
+        rows = done.records[done.records["task"] == task.name]
+        assert set(rows["setting"]) == set(task.settings) and set(rows["capability"]) == {task.capability}
+        if task.binary:
+            assert rows["score"].isin([0.0, 1.0]).all()
+    assert done.manifest["versions"]["torch"] and done.manifest["settings"]["numerics"]["dtype"] == "float32"
+
+
+def test_the_same_command_again_asks_nothing(tiny_checkpoint: Path) -> None:
+    first = run(str(tiny_checkpoint), "smoke")
+    again = run(str(tiny_checkpoint), "smoke")
+    assert counts(first) == {"requests": 200, "distinct": 200, "reused": 0, "asked": 200}
+    assert counts(again) == {"requests": 200, "distinct": 200, "reused": 200, "asked": 0}
+    pd.testing.assert_frame_equal(again.records, first.records)
+
+
+def test_more_items_ask_only_what_is_new() -> None:
+    run("parrot", "smoke", options=RunOptions(backend="scripted", limit=5))
+    more = run("parrot", "smoke", options=PARROT)
+    assert counts(more)["reused"] == 50 and counts(more)["asked"] == 150
+
+
+def test_other_weights_never_hit_old_answers(copy: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    before = run(str(copy), "smoke", options=RunOptions(limit=4))
+    weights = load_file(copy / "model.safetensors")
+    weights["model.norm.weight"][0] *= 1.5
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    after = run(str(copy), "smoke", options=RunOptions(limit=4))
+    assert counts(after)["reused"] == 0
+    assert after.manifest["checkpoint"]["digest"] != before.manifest["checkpoint"]["digest"]
+    assert list(after.records["response"]) != list(before.records["response"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "reused"),
+    [
+        (RunOptions(limit=2, dtype="bfloat16"), 0),
+        (RunOptions(limit=2, system="Think."), 2),  # the texts of smoke-sentences have no prompt
+        (RunOptions(limit=2, batch_tokens=64), 20),
+        (RunOptions(limit=2, seed=7), 20),  # nothing is sampled
+    ],
+)
+def test_settings_hit_old_answers_only_when_they_change_nothing(
+    tiny_checkpoint: Path, changed: RunOptions, reused: int
+) -> None:
+    run(str(tiny_checkpoint), "smoke", options=RunOptions(limit=2))
+    assert counts(run(str(tiny_checkpoint), "smoke", options=changed)) == {
+        "requests": 20, "distinct": 20, "reused": reused, "asked": 20 - reused,
+    }  # fmt: skip
+
+
+def test_identical_requests_are_asked_once(tmp_path: Path) -> None:
+    (tmp_path / "d.json").write_text(json.dumps([{"q": "a", "a": "b"}] * 4 + [{"q": "c", "a": "d"}]))
+    (tmp_path / "t.yaml").write_text(
+        "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.json}}\noutput_type: generate_until\n"
+        'test_split: test\ndoc_to_text: "{{q}}"\ndoc_to_target: "{{a}}"\ngeneration_kwargs: {until: ["."]}\n'
+        "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n"
+    )
+    (tmp_path / "s.yaml").write_text(
+        "name: s\ntasks: [{name: t, capability: c, metric: exact_match, sources: [{path: t.yaml, setting: x}]}]\n"
+    )
+    done = run("parrot", "s.yaml", options=PARROT)
+    assert counts(done) == {"requests": 5, "distinct": 2, "reused": 0, "asked": 2}
+    assert len(done.records) == 5 and done.records["item"].is_unique
+
+
+_SCRIPT = """
+import sys
+from pathlib import Path
+from capeval.runner import RunOptions, run
+run(sys.argv[1], "smoke", options=RunOptions(out=Path(sys.argv[2]), batch_tokens=1))
+"""
+
+
+def rows_in(journal: Path) -> int:
+    try:
+        connection = sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=1)
+        try:
+            return int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return 0
+
+
+@pytest.mark.parametrize("enough", [1, 90])
+def test_killed_at_any_moment_it_finishes_without_asking_twice(
+    tiny_checkpoint: Path, tmp_path: Path, enough: int
+) -> None:
+    out = tmp_path / "killed"
+    command = [sys.executable, "-c", _SCRIPT, str(tiny_checkpoint), str(out)]
+    child = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    try:
+        deadline = time.monotonic() + 120
+        while rows_in(out / "journal.sqlite") < enough:
+            assert child.poll() is None and time.monotonic() < deadline, "it ended before it could be killed"
+            time.sleep(0.001)
+        child.send_signal(signal.SIGKILL)
+    finally:
+        child.kill()
+        child.wait()
+    assert not (out / "manifest.json").exists() and not (out / "records.parquet").exists()
+    kept = rows_in(out / "journal.sqlite")
+    assert enough <= kept < 200, "some answers were given, some not"
+    resumed = run(str(tiny_checkpoint), "smoke", options=RunOptions(out=out, batch_tokens=1))
+    assert counts(resumed) == {"requests": 200, "distinct": 200, "reused": kept, "asked": 200 - kept}
+    undisturbed = run(str(tiny_checkpoint), "smoke", options=RunOptions(out=tmp_path / "calm", batch_tokens=1))
+    pd.testing.assert_frame_equal(resumed.records, undisturbed.records)
+
+
+def test_an_engine_that_fails_midway_keeps_its_answers_and_leaves_no_run(copy: Path) -> None:
+    options = RunOptions(limit=2)
+    first = run(str(copy), "smoke", options=options)
+    assert counts(first)["asked"] == 20
+    config = json.loads((copy / "config.json").read_text()) | {"max_position_embeddings": 10}
+    (copy / "config.json").write_text(json.dumps(config))
+    out = Path("new")
+    with pytest.raises(UsageError, match="can read 10 tokens"):
+        run(str(copy), "smoke", options=RunOptions(limit=2, out=out))
+    assert [p.name for p in out.iterdir() if not p.name.startswith("journal")] == []
+    assert rows_in(out / "journal.sqlite") > 0, "what was scored before the failure is kept"
+
+
+def test_cut_prompts_are_counted_in_the_manifest(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text()) | {"max_position_embeddings": 24}
+    (copy / "config.json").write_text(json.dumps(config))
+    done = run(str(copy), "smoke", options=RunOptions(limit=2))
+    assert done.manifest["cut"]["smoke-arithmetic few-shot"]["prompts"] == 2
+    assert done.manifest["cut"]["smoke-arithmetic few-shot"]["tokens"] > 2
+    marked = done.records[done.records["presentation"] == "document, cut"]
+    assert "smoke-arithmetic" in set(marked["task"]) and "smoke-sentences" not in set(marked["task"])
+
+
+def test_two_checkpoints_of_one_name_do_not_overwrite_each_other(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    other = tmp_path / "deeper" / "tiny"
+    shutil.copytree(tiny_checkpoint, other)
+    run(str(tiny_checkpoint), "smoke", options=RunOptions(limit=1))
+    with pytest.raises(UsageError, match="another checkpoint .*--node"):
+        run(str(other), "smoke", options=RunOptions(limit=1))
+    renamed = run(str(other), "smoke", options=RunOptions(limit=1, node="copy of tiny"))
+    assert Path(renamed.manifest["folder"]).name == "copy--of--tiny-smoke"
+    assert counts(renamed)["reused"] == 10, "the same weights give the same answers, wherever they lie"
+
+
+def test_node_names(tiny_checkpoint: Path) -> None:
+    assert node_name(str(tiny_checkpoint) + "/") == "tiny"
+    assert node_name("owner/model") == "owner/model"
+
+
+def test_nan_weights_leave_nothing_behind(copy: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(copy / "model.safetensors")
+    weights["model.norm.weight"][:] = float("nan")
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EngineError, match="copy gives NaN"):
+        run(str(copy), "smoke")
+    assert not list(Path("runs").glob("*smoke*"))
+
+
+def test_bad_names_and_places(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="did you mean 'smoke'"):
+        run("parrot", "smokee", options=PARROT)
+    with pytest.raises(UsageError, match="no chat template"):
+        run(str(tiny_checkpoint), "smoke", options=RunOptions(chat=True))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="can't write"):
+        run("parrot", "smoke", options=RunOptions(backend="scripted", out=tmp_path / "file" / "run"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("CAPEVAL_DATA", raising=False)
+    with pytest.raises(MissingError, match="data set openai/gsm8k"):
+        run("parrot", "cot", options=PARROT)
+    assert not Path("runs").exists() or not list(Path("runs").iterdir())
+
+
+def test_a_damaged_journal_is_named() -> None:
+    Path("runs").mkdir()
+    Path("runs/journal.sqlite").write_bytes(b"not a data base at all, though long enough" * 200)
+    with pytest.raises(BadFileError, match=r"runs/journal\.sqlite is damaged"):
+        run("parrot", "smoke", options=PARROT)
+    assert not Path("runs/parrot-smoke").exists()
+
+
+_FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from capeval.errors import OutputError
+from capeval.runner import RunOptions, run
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+try:
+    run("parrot", "smoke", options=RunOptions(backend="scripted", out=Path("out")))
+except OutputError as error:
+    print("OutputError:", error)
+"""
+
+
+@pytest.mark.parametrize("size", [20_000, 70_000])
+def test_a_full_disk_leaves_the_old_run_whole(size: int) -> None:
+    old = run("parrot", "smoke", options=RunOptions(backend="scripted", out=Path("out"), limit=3))
+    done = subprocess.run([sys.executable, "-c", _FULL_DISK, str(size)], capture_output=True, text=True, check=True)
+    assert "OutputError: can't" in done.stdout, done.stdout + done.stderr
+    pd.testing.assert_frame_equal(load_run("out").records, old.records)
+
+
+@pytest.mark.data
+def test_cot_suite_pairs_its_settings(public_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPEVAL_DATA", str(public_data))
+    done = run("parrot", "cot", options=RunOptions(backend="scripted", limit=2))
+    assert done.manifest["contrasts"] == [["cot", "direct"]]
+    wide: Any = done.records.pivot(index=["task", "item"], columns="setting", values="score")
+    assert len(wide) == 2 * 28 and not wide.isna().any().any()
+    assert done.records[done.records["task"] == "bbh"]["cluster"].nunique() == 27
+
+
+def test_progress_is_for_terminals_only(capfd: pytest.CaptureFixture[str]) -> None:
+    run("parrot", "smoke", options=RunOptions(backend="scripted", limit=1, progress=True))
+    assert capfd.readouterr() == ("", "")

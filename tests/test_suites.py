@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from capeval.errors import BadFileError, UsageError
+from capeval.suites import list_suites, load_suite, task_file
+
+MINE = """
+name: mine
+tasks:
+  - name: t
+    capability: c
+    metric: acc
+    sources:
+      - {path: a.yaml, setting: direct}
+"""
+
+
+@pytest.fixture
+def suite_file(tmp_path: Path) -> Path:
+    (tmp_path / "a.yaml").write_text("task: a\n")
+    file = tmp_path / "mine.yaml"
+    file.write_text(MINE)
+    return file
+
+
+def test_every_shipped_suite_loads_and_its_files_are_there() -> None:
+    assert {"cot", "smoke"} <= set(list_suites())
+    for name in list_suites():
+        suite = load_suite(name)
+        assert suite.name == name and suite.title and suite.tasks
+        assert all(task_file(source).is_file() for source in suite.sources)
+
+
+def test_cot_is_two_settings_of_gsm8k_and_of_27_subtasks() -> None:
+    suite = load_suite("cot")
+    assert suite.contrasts == (("cot", "direct"),)
+    bbh = [s for s in suite.sources if s.task == "bbh"]
+    assert suite.task("bbh").cluster_role == "strata"
+    for setting in ("cot", "direct"):
+        clusters = [s.cluster for s in bbh if s.setting == setting]
+        assert len(clusters) == len(set(clusters)) == 27
+        assert "snarks" in clusters and not any(c.startswith("_") for c in clusters)
+    assert [s.setting for s in suite.sources if s.task == "gsm8k"] == ["cot", "direct"]
+
+
+def test_both_gsm8k_settings_show_the_same_questions_and_differ_in_the_reasoning() -> None:
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    cot, direct = (load_yaml(task_file(s)) for s in load_suite("cot").sources if s.task == "gsm8k")
+    shots = [config["fewshot_config"]["samples"] for config in (cot, direct)]
+    assert [s["question"] for s in shots[0]] == [s["question"] for s in shots[1]]
+    assert len(shots[0]) == cot["num_fewshot"] == direct["num_fewshot"] == 8
+    for reasoned, bare in zip(*shots, strict=True):
+        assert reasoned["target"].endswith(bare["target"]) and len(bare["target"]) < 20
+    for key in ("doc_to_text", "doc_to_target", "metric_list", "filter_list", "dataset_path"):
+        assert cot[key] == direct[key]
+
+
+def test_own_suite_by_path_finds_files_beside_it(suite_file: Path) -> None:
+    suite = load_suite(str(suite_file))
+    assert task_file(suite.sources[0]) == suite_file.parent / "a.yaml"
+    assert suite.task("t").settings == ("direct",)
+
+
+def test_wildcards_give_one_source_a_file_without_templates(suite_file: Path) -> None:
+    for name in ("b", "_template"):
+        (suite_file.parent / f"{name}.yaml").write_text(f"task: {name}\n")
+    folder = suite_file.parent / "suites"
+    folder.mkdir()
+    file = folder / "wild.yaml"
+    file.write_text(MINE.replace("a.yaml, setting", '"../*.yaml", cluster: "x-{stem}", setting'))
+    assert [s.cluster for s in load_suite(str(file)).sources] == ["x-a", "x-b", "x-mine"]
+
+
+def test_digest_covers_task_files_and_what_they_include(suite_file: Path) -> None:
+    (suite_file.parent / "base").write_text("num_fewshot: 1\n")
+    (suite_file.parent / "a.yaml").write_text("include: base\ntask: a\n")
+    before = load_suite(str(suite_file)).digest
+    assert load_suite(str(suite_file)).digest == before
+    (suite_file.parent / "base").write_text("num_fewshot: 2\n")
+    assert load_suite(str(suite_file)).digest != before
+
+
+def test_unknown_suite_gets_a_did_you_mean() -> None:
+    with pytest.raises(UsageError, match="unknown suite 'cott'; did you mean 'cot'"):
+        load_suite("cott")
+    with pytest.raises(UsageError, match="there is no suite file nowhere.yaml"):
+        load_suite("nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("tasks:", "taks:", "mine.yaml: unknown key 'taks'; did you mean 'tasks'"),
+        ("setting: direct", "seting: direct", "source: unknown key 'seting'; did you mean 'setting'"),
+        ("metric: acc", "metrik: acc", "task 't': unknown key 'metrik'; did you mean 'metric'"),
+        ("metric: acc", "cluster_role: rows\n    metric: acc", "cluster_role must be one of"),
+        ("a.yaml", "b.yaml", "there is no task file .*b.yaml"),
+        ("a.yaml", '"x*.yaml"', "no task file matches"),
+        (", setting: direct", "", "every source needs 'setting'"),
+        ("name: mine", "contrasts: [[cot, direct]]", "unknown setting 'cot'"),
+        ("name: mine", "contrasts: cot", "pairs of settings"),
+        ("name: mine", "name: [", "can't be read as YAML"),
+    ],
+)
+def test_bad_suite_files_are_refused_by_name(suite_file: Path, old: str, new: str, message: str) -> None:
+    suite_file.write_text(MINE.replace(old, new))
+    with pytest.raises(BadFileError, match=message):
+        load_suite(str(suite_file))
