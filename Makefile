@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# a mirror of the benchmarks in a folder beside the checkout is found by itself; without one, its tests skip, visibly
+CAPEVAL_DATA ?= $(abspath $(patsubst %/gsm8k,%,$(firstword $(wildcard ../*/data/gsm8k))))
+export CAPEVAL_DATA
 
 .PHONY: setup trace test lint bench gallery validate clean help
 

@@ -24,10 +24,12 @@ def hub_answers() -> bool:
     """Whether the hub (HF_ENDPOINT) may be asked and something listens there; a proxy, when one is set, is trusted."""
     if hub_offline():
         return False
-    parts = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    from huggingface_hub.constants import ENDPOINT
+
+    parts = urlsplit(ENDPOINT)
     if parts.scheme in urllib.request.getproxies():
         return True
-    return _listens(parts.hostname or "huggingface.co", parts.port or (443 if parts.scheme == "https" else 80))
+    return _listens(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
 
 @cache

@@ -11,25 +11,22 @@ from __future__ import annotations
 
 import platform
 import re
-import shlex
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-import capeval
 from capeval import harness
 from capeval.backends import Backend, BackendSettings, open_backend
 from capeval.core import Checkpoint, Reply, Request, Suite
 from capeval.errors import UsageError
 from capeval.store.files import make_folder, read_json
 from capeval.store.journal import Journal, journal_key
+from capeval.store.provenance import made_with
 from capeval.store.runs import Run, make_manifest, save_run
 from capeval.suites import load_suite
 
@@ -128,13 +125,14 @@ def _answers(
     by_key = dict(zip(keys, requests, strict=True))
     replies = journal.find(list(by_key))
     reused = len(replies)
-    todo = {key: request for key, request in by_key.items() if key not in replies}
+    todo = set(by_key) - replies.keys()
     with _progress(len(by_key), reused, progress) as count:
         for kind in _KINDS:
-            names = [key for key, request in todo.items() if request.kind == kind]
-            if not names:
+            names = [key for key, request in by_key.items() if request.kind == kind]
+            known = frozenset(i for i, key in enumerate(names) if key not in todo)
+            if len(known) == len(names):
                 continue
-            for batch in getattr(backend, kind)([todo[key] for key in names]):
+            for batch in getattr(backend, kind)([by_key[key] for key in names], known):
                 fresh = {names[position]: reply for position, reply in batch}
                 journal.keep(fresh)
                 replies |= fresh
@@ -153,25 +151,16 @@ def _manifest(
     checkpoint: Checkpoint, suite: Suite, backend: Backend, options: RunOptions, counts: Mapping[str, int]
 ) -> dict[str, Any]:
     chosen = {k: v for k, v in asdict(options).items() if k not in ("out", "progress", "node", "revision", "seed")}
-    packages = (
-        "lm-eval",
-        "datasets",
-        "numpy",
-        "pandas",
-        *(p for p in ("torch", "transformers") if p in backend.numerics),
-    )
+    packages = [p for p in ("torch", "transformers") if p in backend.numerics]
     return {
         "checkpoint": asdict(checkpoint),
         "suite": {"name": suite.name, "digest": suite.digest, "sources": [asdict(s) for s in suite.sources]},
         "contrasts": [list(pair) for pair in suite.contrasts],
         "settings": chosen | {"numerics": dict(backend.numerics)},
         "counts": dict(counts),
-        "versions": {"capeval": capeval.__version__, "python": platform.python_version()}
-        | {package: metadata.version(package) for package in packages},
         "seeds": {"shots": harness.SHOT_SEED, "sampling": options.seed},
         "host": {"platform": platform.platform(), "machine": platform.machine()},
-        "command": shlex.join(sys.argv),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **made_with("lm-eval", "datasets", "numpy", "pandas", *packages),
     }
 
 

@@ -7,19 +7,14 @@ capeval compare runs/base-cot runs/sft-cot                  # two runs are a tre
 
 from __future__ import annotations
 
-import platform
-import shlex
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from capeval import __version__, runner
+from capeval import runner
 from capeval.attribution.effects import ALPHA, ledger
 from capeval.attribution.flips import flip_table
 from capeval.attribution.pairing import cells
@@ -28,6 +23,7 @@ from capeval.attribution.scores import score_table
 from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree
 from capeval.digest import digest_file
 from capeval.errors import MissingError, PairingError, unknown
+from capeval.store.provenance import made_with
 from capeval.store.runs import Run, as_records, load_node_records, load_run, with_node
 from capeval.store.traces import Trace
 from capeval.zoo import load_tree
@@ -225,14 +221,4 @@ def _run_digest(run: Run) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, Any]:
-    packages = ("numpy", "pandas", "scipy")
-    return {
-        # the program's own name, so that the command reads the same wherever it was installed
-        "command": shlex.join(["capeval", *sys.argv[1:]]),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "capeval": __version__,
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in packages},
-        },
-    }
+    return made_with("numpy", "pandas", "scipy")

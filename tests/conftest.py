@@ -18,10 +18,9 @@ _STEPS = 160
 @pytest.fixture(scope="session")
 def public_data() -> Path:
     """The mirror of real benchmarks; tests that need it are skipped, visibly, where there is none."""
-    candidates = [os.environ.get("CAPEVAL_DATA", ""), str(Path(__file__).resolve().parents[2] / "shared" / "data")]
-    for candidate in candidates:
-        if candidate and (Path(candidate) / "gsm8k").is_dir():
-            return Path(candidate)
+    mirror = Path(os.environ.get("CAPEVAL_DATA", ""))
+    if (mirror / "gsm8k").is_dir():
+        return mirror
     pytest.skip("CAPEVAL_DATA is not set: the real benchmark items are not here")
 
 

@@ -18,7 +18,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_endpoint_that_listens_and_one_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{port}")
         assert hub.hub_answers()
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         assert hub.hub_offline() and not hub.hub_answers()
@@ -29,7 +29,7 @@ def test_an_endpoint_that_listens_and_one_that_does_not(monkeypatch: pytest.Monk
 
 
 def test_a_proxy_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     assert not hub.hub_answers()
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert hub.hub_answers()

@@ -5,9 +5,10 @@
 >>> reply.finish
 'stop'
 
-A backend replies in batches, each as soon as it is done, so that the journal can keep it at once. A new one is a class
-with the members of `Backend` and a line in `BACKENDS`; `tests/backends/test_contract.py` holds every one to the same
-rules.
+A backend replies in batches, each as soon as it is done, so that the journal can keep it at once. It is told which
+requests are known already instead of being given the others only: float sums depend on a batch's shape, so a resumed
+run must cut the same batches as an undisturbed one to say the same to the last bit. A new backend is a class with the
+members of `Backend` and a line in `BACKENDS`; `tests/backends/test_contract.py` holds every one to the same rules.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from capeval.errors import MissingError, unknown
 
 Batch = list[tuple[int, Reply]]
 """Answers with the positions of their requests in the sequence that was asked."""
+
+Known = frozenset[int]
+"""Positions of the requests that are answered already; they take part in how batches are cut and are not asked."""
 
 BACKENDS = {
     "hf": "capeval.backends.hf:HfBackend",
@@ -66,15 +70,15 @@ class Backend(Protocol):
         """The template itself; raises as `chat` does."""
         ...
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Batch]:
+    def generate(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """Continue each prompt until a stop string, the end-of-text token or `max_gen_toks`."""
         ...
 
-    def loglikelihood(self, requests: Sequence[Request]) -> Iterator[Batch]:
+    def loglikelihood(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """Log-probability of each continuation after its prompt, and whether it is the greedy one."""
         ...
 
-    def perplexity(self, requests: Sequence[Request]) -> Iterator[Batch]:
+    def perplexity(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """Log-probability of each text from its first token on."""
         ...
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from capeval.backends import Batch
+from capeval.backends import Batch, Known
 from capeval.backends.loading import Engine
 from capeval.backends.tokens import encode, pack
 from capeval.core import Reply, Request
@@ -46,7 +46,9 @@ class _Stops:
         return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
 
 
-def generate_batches(engine: Engine, requests: Sequence[Request], budget: int) -> Iterator[Batch]:
+def generate_batches(
+    engine: Engine, requests: Sequence[Request], budget: int, known: Known = frozenset()
+) -> Iterator[Batch]:
     """Reply to requests of any generation settings, batch by batch, the longest prompts first.
 
     Raises:
@@ -66,7 +68,9 @@ def generate_batches(engine: Engine, requests: Sequence[Request], budget: int) -
         # sampled answers go one by one, each from its own seed: a resumed run then says the same
         limit = 1 if kwargs.get("do_sample") else budget
         for span in pack([len(prompt.ids) + room for prompt in prompts], limit):
-            batch = [prompts[i] for i in span]
+            batch = [prompts[i] for i in span if prompts[i].position not in known]
+            if not batch:
+                continue
             if kwargs.get("do_sample"):
                 _seed(requests[batch[0].position])
             yield _answer(engine, batch, [*until, *_end_texts(engine)], room, kwargs)

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from capeval.backends import BackendSettings, Batch, checkpoint
+from capeval.backends import BackendSettings, Batch, Known, checkpoint
 from capeval.backends.generation import generate_batches
 from capeval.backends.loading import Engine, load, load_tokenizer
 from capeval.backends.scoring import Row, score_rows
@@ -91,24 +91,24 @@ class HfBackend:
             users = [m for m in messages if m["role"] != "system"]
             return str(tokenizer.apply_chat_template(users, **form))
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Batch]:
+    def generate(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """See `Backend`."""
-        return generate_batches(self._engine(), requests, self.batch_tokens)
+        return generate_batches(self._engine(), requests, self.batch_tokens, known)
 
-    def loglikelihood(self, requests: Sequence[Request]) -> Iterator[Batch]:
+    def loglikelihood(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """See `Backend`."""
         engine = self._engine()
         rows = [Row(position=i, pairs=[_pair(engine, request)]) for i, request in enumerate(requests)]
-        return score_rows(engine, rows, self.batch_tokens)
+        return score_rows(engine, rows, self.batch_tokens, known)
 
-    def perplexity(self, requests: Sequence[Request]) -> Iterator[Batch]:
+    def perplexity(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """See `Backend`."""
         engine = self._engine()
         rows = [
             Row(position=i, pairs=rolling_windows(engine.tokenizer, r.text, engine.prefix, engine.window), whole=True)
             for i, r in enumerate(requests)
         ]
-        return score_rows(engine, rows, self.batch_tokens)
+        return score_rows(engine, rows, self.batch_tokens, known)
 
     def _engine(self) -> Engine:
         return _warm(self.folder, self.uri, self.digest, self.device, self.numerics["dtype"])

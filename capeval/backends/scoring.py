@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from capeval.backends import Batch
+from capeval.backends import Batch, Known
 from capeval.backends.loading import Engine
 from capeval.backends.tokens import Pair, pack
 from capeval.core import Reply
@@ -36,7 +36,7 @@ class _Part:
     cut: int
 
 
-def score_rows(engine: Engine, rows: Sequence[Row], budget: int) -> Iterator[Batch]:
+def score_rows(engine: Engine, rows: Sequence[Row], budget: int, known: Known = frozenset()) -> Iterator[Batch]:
     """Reply to each row as soon as all its parts are scored.
 
     Raises:
@@ -44,13 +44,16 @@ def score_rows(engine: Engine, rows: Sequence[Row], budget: int) -> Iterator[Bat
         BadFileError: tokens that the weights don't know.
     """
     replies = [(row.position, problem) for row in rows if (problem := _problem(row, engine.window))]
-    if replies:
-        yield replies
+    if fresh := [(position, problem) for position, problem in replies if position not in known]:
+        yield fresh
     refused = {position for position, _ in replies}
     rows = [row for row in rows if row.position not in refused]
     done: dict[int, list[tuple[float, bool, int, int]]] = {row.position: [] for row in rows}
     wanted = {row.position: len(row.pairs) for row in rows}
-    for parts in _batches(engine, rows, budget):
+    for batch in _batches(engine, rows, budget):
+        parts = [part for part in batch if part.row not in known]
+        if not parts:
+            continue
         for part, (logprob, greedy) in zip(parts, _score(engine, parts), strict=True):
             done[part.row].append((logprob, greedy, len(part.target), part.cut))
         finished = [row for row in dict.fromkeys(p.row for p in parts) if len(done[row]) == wanted[row]]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capeval import strict
-from capeval.backends import BackendSettings, Batch
+from capeval.backends import BackendSettings, Batch, Known
 from capeval.core import Reply, Request
 from capeval.digest import digest
 from capeval.errors import BadFileError, UsageError
@@ -66,22 +66,22 @@ class ScriptedBackend:
         lines = [f"{m['role']}: {m['content']}" for m in messages]
         return "\n".join([*lines, "assistant:"] if add_generation_prompt else lines)
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Batch]:
+    def generate(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """What the script says, cut at the first stop string and after `max_gen_toks` words."""
-        return self._batches(requests, self._generated)
+        return self._batches(requests, known, self._generated)
 
-    def loglikelihood(self, requests: Sequence[Request]) -> Iterator[Batch]:
+    def loglikelihood(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """0 for what the script says, less for anything else; made up without a script."""
-        return self._batches(requests, self._scored)
+        return self._batches(requests, known, self._scored)
 
-    def perplexity(self, requests: Sequence[Request]) -> Iterator[Batch]:
+    def perplexity(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """Between half and one nat a character."""
-        return self._batches(requests, self._rolled)
+        return self._batches(requests, known, self._rolled)
 
-    def _batches(self, requests: Sequence[Request], reply: _Replier) -> Iterator[Batch]:
-        for start in range(0, len(requests), _BATCH):
-            chunk = requests[start : start + _BATCH]
-            yield [(start + i, reply(request)) for i, request in enumerate(chunk)]
+    def _batches(self, requests: Sequence[Request], known: Known, reply: _Replier) -> Iterator[Batch]:
+        todo = [i for i in range(len(requests)) if i not in known]
+        for start in range(0, len(todo), _BATCH):
+            yield [(i, reply(requests[i])) for i in todo[start : start + _BATCH]]
 
     def _generated(self, request: Request) -> Reply:
         text = self._said(request.text)

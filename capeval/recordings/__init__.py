@@ -6,22 +6,21 @@ python -c "from capeval.recordings import *; print(import_records('DIR', options
 
 from __future__ import annotations
 
-import platform
 import re
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from capeval import __version__, errors
+from capeval import errors
 from capeval.core import TaskSpec
 from capeval.digest import digest_file
 from capeval.recordings.answers import judged
 from capeval.recordings.columns import Imported
 from capeval.recordings.options import ImportOptions
+from capeval.store.provenance import made_with
 from capeval.store.runs import Run, as_records, make_manifest
 
 __all__ = ["FORMATS", "ImportOptions", "import_records"]
@@ -123,8 +122,7 @@ def _manifest(
         suite=f"imported from {format_name}",
         contrasts=[],
         settings=said,
-        versions={"capeval": __version__, "python": platform.python_version()},
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **made_with(),
         imported={
             "format": format_name,
             "model": found.model,

@@ -54,6 +54,16 @@ def test_scores(backend: Backend) -> None:
     assert text.logprob is not None and text.logprob < 0
 
 
+def test_what_is_known_is_not_asked_and_changes_nothing(backend: Backend) -> None:
+    requests = [generate(f"Question: What is {a} plus {b}?\nAnswer:") for a in range(4) for b in range(4)]
+    batches = [dict(batch) for batch in backend.generate(requests)]
+    known = frozenset(batches[0]) if len(batches) > 1 else frozenset({0, 5})
+    rest = {position: reply for batch in backend.generate(requests, known) for position, reply in batch}
+    everything = {position: reply for batch in batches for position, reply in batch}
+    assert rest == {position: reply for position, reply in everything.items() if position not in known}
+    assert [list(batch) for batch in backend.generate(requests, frozenset(range(16)))] == []
+
+
 def test_order_and_company_do_not_matter(backend: Backend) -> None:
     texts = ["A week has seven days.", "Rain.", "Every evening the fishermen come back to the harbour." * 3]
     requests = [Request(kind="perplexity", text=t) for t in texts]
