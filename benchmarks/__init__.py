@@ -1,0 +1,1 @@
+"""Side by side with lm-eval, and simulations: what the documents quote is printed here. No timed tests."""

@@ -18,9 +18,8 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "capeval", "--help"], check=True, stdout=subprocess.DEVNULL)
         times.append(time.perf_counter() - started)
     counted = times[1:]
-    print(
-        f"capeval --help: median {statistics.median(counted):.3f} s, min {min(counted):.3f}, max {max(counted):.3f}, n {RUNS}"
-    )
+    spread = f"min {min(counted):.3f}, max {max(counted):.3f}, n {RUNS}"
+    print(f"capeval --help: median {statistics.median(counted):.3f} s, {spread}")
 
 
 if __name__ == "__main__":

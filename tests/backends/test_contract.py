@@ -59,7 +59,7 @@ def test_what_is_known_is_not_asked_and_changes_nothing(backend: Backend) -> Non
     batches = [dict(batch) for batch in backend.generate(requests)]
     known = frozenset(batches[0]) if len(batches) > 1 else frozenset({0, 5})
     rest = {position: reply for batch in backend.generate(requests, known) for position, reply in batch}
-    everything = {position: reply for batch in batches for position, reply in batch}
+    everything = {position: reply for batch in batches for position, reply in batch.items()}
     assert rest == {position: reply for position, reply in everything.items() if position not in known}
     assert [list(batch) for batch in backend.generate(requests, frozenset(range(16)))] == []
 
