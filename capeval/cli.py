@@ -1,12 +1,13 @@
 """parse → one verb → print → exit code. Each command imports what it needs when it runs, so that --help is instant.
 
 Exit codes: 0 pass · 1 regression · 2 usage or bad file · 3 something missing on this machine · 4 inconclusive ·
-70 a bug in capeval · 130 interrupted.
+70 a bug in capeval · 130 interrupted · 141 the reader of a pipe went away.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -20,10 +21,13 @@ from capeval.errors import EXIT_USAGE, CapevalError, UsageError, unknown
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from capeval.core import Stage
+    from capeval.store.runs import Run
     from capeval.store.traces import Trace
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
+EXIT_PIPE = 141
 
 
 class _Verbs(click.Group):
@@ -51,9 +55,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("capeval: interrupted; the same command goes on from here", err=True)
         code = EXIT_INTERRUPTED
-    except BrokenPipeError:  # `capeval … | head`
-        sys.stderr.close()
-        code = 0
+    except (BrokenPipeError, SystemExit):  # `capeval … | head`; click exits with 1 then, which would mean regression
+        _forget_stdout()
+        code = EXIT_PIPE
     except Exception:
         traceback.print_exc()
         click.echo(
@@ -77,6 +81,26 @@ def cli() -> None:
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines on stdout.")
+
+
+def _asking(command: Any) -> Any:
+    """The options of every verb that asks a model."""
+    options = (
+        click.option("--limit", type=click.IntRange(min=1), help="Only the first N items of every task file."),
+        click.option("--backend", default="hf", show_default=True, help="Engine. `capeval list backends`."),
+        click.option("--device", default="", help="cpu, cuda, cuda:1 …; chosen by default."),
+        click.option("--dtype", default="", help="float32, bfloat16 …; float32 on CPU by default."),
+        click.option("--chat", is_flag=True, help="Ask through the checkpoint's chat template."),
+        click.option("--system", default="", help="System prompt, with --chat."),
+        click.option("--batch-tokens", type=click.IntRange(min=1), default=16_384, show_default=True,
+                     help="Tokens per batch."),
+        click.option("--seed", default=0, show_default=True, help="Seed of sampled answers."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 _out = click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.")
 
 
@@ -85,14 +109,7 @@ _out = click.option("--out", type=click.Path(path_type=Path), help="Folder to wr
 @click.option("--suite", required=True, help="Suite name, or a suite file. `capeval list suites`.")
 @click.option("--node", default="", help="Name of the node; the checkpoint's folder name by default.")
 @click.option("--revision", default="", help="Branch, tag or commit of a hub id.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first N items of every task file.")
-@click.option("--backend", default="hf", show_default=True, help="Engine. `capeval list backends`.")
-@click.option("--device", default="", help="cpu, cuda, cuda:1 …; chosen by default.")
-@click.option("--dtype", default="", help="float32, bfloat16 …; float32 on CPU by default.")
-@click.option("--chat", is_flag=True, help="Ask through the checkpoint's chat template.")
-@click.option("--system", default="", help="System prompt, with --chat.")
-@click.option("--batch-tokens", type=click.IntRange(min=1), default=16_384, show_default=True, help="Tokens per batch.")
-@click.option("--seed", default=0, show_default=True, help="Seed of sampled answers.")
+@_asking
 @_out
 @_json
 def run(model: str, suite: str, as_json: bool, **options: Any) -> None:
@@ -129,11 +146,12 @@ def run(model: str, suite: str, as_json: bool, **options: Any) -> None:
 @click.option(
     "--checkpoint", "checkpoints", multiple=True, metavar="NODE=PATH", help="Checkpoint of a node; repeatable."
 )
-@click.option("--limit", type=click.IntRange(min=1), help="With --suite: only the first N items of every task file.")
-@click.option("--backend", default="hf", show_default=True, help="With --suite: the engine.")
+@_asking
 @click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True)
 @_json
-def trace(tree: str, out: Path | None, checkpoints: tuple[str, ...], as_json: bool, **more: Any) -> None:
+def trace(
+    *, tree: str, out: Path | None, suite: str, checkpoints: tuple[str, ...], alpha: float, as_json: bool, **asking: Any
+) -> None:
     """Attribute what a tree of models shows to its stages: ledger, report.html.
 
     TREE is a shipped tree (`capeval list trees`) or a YAML file of yours.
@@ -151,15 +169,14 @@ def trace(tree: str, out: Path | None, checkpoints: tuple[str, ...], as_json: bo
     from capeval.tracer import TraceOptions
     from capeval.tracer import trace as trace_tree
 
-    options = TraceOptions(
-        suite=more["suite"], checkpoints=_assignments(checkpoints, "--checkpoint", "NODE=PATH"), alpha=more["alpha"]
-    )
+    given = _assignments(checkpoints, "--checkpoint", "NODE=PATH")
 
-    def run_node(node: str, uri: str, suite: str) -> Any:
-        chosen = RunOptions(node=node, limit=more["limit"], backend=more["backend"], progress=not as_json)
-        return evaluate(uri, suite, options=chosen)
+    def ask(stage: Stage, name: str) -> Run:
+        chosen = RunOptions(node=stage.name, revision=stage.revision, progress=not as_json, **asking)
+        return evaluate(stage.uri, name, options=chosen)
 
-    found = trace_tree(tree, options, evaluate=run_node)
+    options = TraceOptions(suite=suite, checkpoints=given, alpha=alpha)
+    found = trace_tree(tree, options, evaluate=ask)
     folder = save_trace(found, out or Path("traces") / Path(tree).stem)
     page = write_report(found, folder)
     if as_json:
@@ -173,21 +190,28 @@ def trace(tree: str, out: Path | None, checkpoints: tuple[str, ...], as_json: bo
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option("--allow-different-shots", is_flag=True, help="Pair items although the examples shown differ.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write a table for a pull request here.")
 @_out
 @_json
-def compare(a: Path, b: Path, allow_different_shots: bool, out: Path | None, as_json: bool) -> None:
+def compare(
+    a: Path, b: Path, allow_different_shots: bool, markdown: Path | None, out: Path | None, as_json: bool
+) -> None:
     """Paired difference B − A of two run folders.
 
     \b
     capeval compare runs/base-cot runs/sft-cot
     capeval compare runs/base-cot runs/sft-cot --out /tmp/report
     """
+    from capeval.report.markdown import markdown_effects
     from capeval.report.terminal import print_effects
+    from capeval.store.files import write_text
     from capeval.tracer import compare as compare_runs
 
     found = compare_runs(a, b, allow_different_shots=allow_different_shots)
     if out:
         _save(found, out)
+    if markdown:
+        write_text(markdown, markdown_effects(found.effects))
     if as_json:
         _print_json(found.summary())
     else:
@@ -206,9 +230,7 @@ def compare(a: Path, b: Path, allow_different_shots: bool, out: Path | None, as_
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write a summary for a pull request here.")
 @_json
-def gate(
-    baseline: Path, candidate: Path, junit: Path | None, markdown: Path | None, as_json: bool, **more: Any
-) -> None:
+def gate(baseline: Path, candidate: Path, junit: Path | None, markdown: Path | None, as_json: bool, **more: Any) -> int:
     """Did the candidate lose something? Exit 0 pass, 1 regression, 4 can't tell.
 
     \b
@@ -227,12 +249,15 @@ def gate(
         write_text(junit, as_junit(verdicts))
     if markdown:
         write_text(markdown, markdown_gate(verdicts))
-    if as_json:
-        rows = [{"rule": v.rule, "status": v.status, "reason": v.reason, "effect": v.effect} for v in verdicts]
-        _print_json({"status": status, "verdicts": rows})
-    else:
-        print_gate(verdicts, _console())
-    raise SystemExit(EXIT_CODES[status])
+    rows = [{"rule": v.rule, "status": v.status, "reason": v.reason, "effect": v.effect} for v in verdicts]
+    try:
+        if as_json:
+            _print_json({"status": status, "verdicts": rows})
+        else:
+            print_gate(verdicts, _console())
+    except BrokenPipeError:  # the verdict stands, whoever listens
+        _forget_stdout()
+    return EXIT_CODES[status]
 
 
 @cli.command(name="import")
@@ -291,7 +316,8 @@ def import_(path: Path, out: Path | None, mapping: str, filter_: str, numbers_on
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def report(folder: Path) -> None:
+@_json
+def report(folder: Path, as_json: bool) -> None:
     """Rebuild report.html from a stored trace; needs no torch.
 
     \b
@@ -300,14 +326,23 @@ def report(folder: Path) -> None:
     from capeval.report.page import write_report
     from capeval.store.traces import load_trace
 
-    click.echo(f"report: {write_report(load_trace(folder), folder)}")
+    page = write_report(load_trace(folder), folder)
+    if as_json:
+        _print_json({"report": str(page)})
+    else:
+        click.echo(f"report: {page}")
 
 
 @cli.command(name="list")
 @click.argument("what", type=click.Choice(["suites", "tasks", "trees", "backends", "scorers"]))
 @_json
 def list_(what: str, as_json: bool) -> None:
-    """Show what there is: suites, tasks, trees, backends, scorers."""
+    """Show what there is: suites, tasks, trees, backends, scorers.
+
+    \b
+    capeval list trees
+    capeval list tasks --json
+    """
     from capeval.catalogue import catalogue
     from capeval.report.terminal import print_table
 
@@ -321,7 +356,12 @@ def list_(what: str, as_json: bool) -> None:
 @cli.command()
 @_json
 def doctor(as_json: bool) -> None:
-    """What this machine can run, and what is missing."""
+    """What this machine can run, and what is missing.
+
+    \b
+    capeval doctor
+    CAPEVAL_DATA=/data capeval doctor --json
+    """
     from dataclasses import asdict
 
     from capeval.doctor import doctor as examine
@@ -355,7 +395,18 @@ def _assignments(pairs: tuple[str, ...], option: str, form: str) -> dict[str, st
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(soft_wrap=False, highlight=False)
+    class Patient(Console):
+        """rich exits with 1 when a pipe closes, which would mean regression here."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Patient(soft_wrap=False, highlight=False)
+
+
+def _forget_stdout() -> None:
+    """Nobody reads it any more: what is left goes nowhere, without a second error when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_json(value: Any) -> None:

@@ -346,7 +346,7 @@ EFFECT_COLUMNS: dict[str, str] = {
     "margin": "differences inside ±margin count as equivalent",
     "parent_score": "mean of the parent on the paired items",
     "child_score": "mean of the child on the paired items",
-    "low_equivalence": "lower end of the 90 % interval that equivalence and gates are judged by (two one-sided tests)",
+    "low_equivalence": "lower end of the 1 − 2α (90 %) interval that equivalence and gates are judged by",
     "high_equivalence": "upper end of it",
     "se": "standard error of delta",
     "n_clusters": "clusters among the paired items; 0 when there are none",

@@ -20,10 +20,12 @@ from capeval.core import Verdict
 from capeval.errors import EXIT_INCONCLUSIVE, EXIT_PASS, EXIT_REGRESSION, PairingError, UsageError
 from capeval.stats.gates import gate_status
 from capeval.stats.multiplicity import holm
-from capeval.store.runs import Run
+from capeval.store.runs import Run, load_run
 from capeval.tracer import compare
 
 Status = Literal["pass", "fail", "inconclusive"]
+MAX_DROPPED = 0.05
+"""Above this share of items without a pair nothing is judged: what is missing may be what was lost."""
 EXIT_CODES: dict[Status, int] = {"pass": EXIT_PASS, "fail": EXIT_REGRESSION, "inconclusive": EXIT_INCONCLUSIVE}
 
 
@@ -52,14 +54,27 @@ def gate(baseline: Run | str | Path, candidate: Run | str | Path, options: GateO
     options = options or GateOptions()
     if options.margin is not None and not 0 < options.margin < 1:
         raise UsageError(f"--margin must lie between 0 and 1 (0.02 = 2 points); it is {options.margin}")
-    effects = compare(baseline, candidate, allow_different_shots=options.allow_different_shots).effects
+    a, b = (run if isinstance(run, Run) else load_run(run) for run in (baseline, candidate))
+    effects = compare(a, b, allow_different_shots=options.allow_different_shots, alpha=options.alpha).effects
     rules = effects[(effects["kind"] == "edge") & (effects["orientation"] != "none")]
     # a subset's items are the task's own: judging both would count them twice
     rows = [{str(k): v for k, v in r.items()} for r in rules.to_dict("records") if ":" not in str(r["task"])]
     if not rows:
         raise PairingError("the two runs share no task with a better end; there is nothing to gate")
     adjusted = holm([float("nan") if row["reason"] not in ("", "negligible") else row["p"] for row in rows])
-    return [_verdict(row | {"p_adjusted": p}, options) for row, p in zip(rows, adjusted, strict=True)]
+    judged = [_verdict(row | {"p_adjusted": p}, options) for row, p in zip(rows, adjusted, strict=True)]
+    return judged + _unasked(a, {(row["task"], row["setting"]) for row in rows})
+
+
+def _unasked(baseline: Run, judged: set[tuple[str, str]]) -> list[Verdict]:
+    """What the baseline was asked and the candidate was not: silence is no pass."""
+    gated = {task.name for task in baseline.tasks if task.orientation != "none"}
+    asked = dict.fromkeys(zip(baseline.records["task"], baseline.records["setting"], strict=True))
+    return [
+        Verdict(rule=f"{task} ({setting})", status="inconclusive", reason="the candidate was not asked this", effect={})
+        for task, setting in asked
+        if task in gated and (task, setting) not in judged
+    ]
 
 
 def overall(verdicts: Sequence[Verdict]) -> Status:
@@ -74,20 +89,23 @@ def _verdict(row: dict[str, Any], options: GateOptions) -> Verdict:
     rule = f"{row['task']} ({row['setting']}): no loss of more than {amount(margin, row['unit'], signed=False)}"
     if row["reason"] not in ("", "negligible"):
         return Verdict(rule=rule, status="inconclusive", reason=f"can't tell: {row['reason']}", effect=row)
+    if row["dropped"] > MAX_DROPPED * (row["n"] + row["dropped"]):
+        reason = f"only {int(row['n'])} of {int(row['n'] + row['dropped'])} items have a score at both ends"
+        return Verdict(rule=rule, status="inconclusive", reason=reason, effect=row)
     low, high = row["low_equivalence"], row["high_equivalence"]
     if row["orientation"] == "lower":
         low, high = -high, -low
     status = gate_status(
         low=low, high=high, p_holm=row["p_adjusted"], margin=margin, alpha=options.alpha, strict=options.strict
     )
-    return Verdict(rule=rule, status=status, reason=_reason(row, status), effect=row)
+    return Verdict(rule=rule, status=status, reason=_reason(row, status, options.alpha), effect=row)
 
 
-def _reason(row: dict[str, Any], status: Status) -> str:
+def _reason(row: dict[str, Any], status: Status, alpha: float) -> str:
     unit = row["unit"]
     bounds = (amount(row[end], unit).removesuffix(f" {unit}") for end in ("low_equivalence", "high_equivalence"))
     text = (
-        f"{amount(row['delta'], unit)}, 90 % interval [{', '.join(bounds)}], "
+        f"{amount(row['delta'], unit)}, {100 * (1 - 2 * alpha):g} % interval [{', '.join(bounds)}], "
         f"Holm {p_text(row['p_adjusted'])}, n = {int(row['n'])}"
     )
     if status != "inconclusive":

@@ -46,7 +46,8 @@ class RunOptions:
     limit: int | None = None
     """Only the first documents of every task file."""
     out: Path | None = None
-    """Run folder, with a journal of its own; by default runs/<node>-<suite>, and one journal for all runs there."""
+    """Run folder, with a journal of its own; by default runs/<node>-<suite> (with a limit -first<N> behind it), and one
+    journal for all runs there."""
     device: str = ""
     """cpu, cuda, cuda:1 …; empty: a GPU when there is one."""
     dtype: str = ""
@@ -94,7 +95,8 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     )
     backend = open_backend(options.backend, model, settings)
     node = options.node or node_name(model)
-    folder = options.out or RUNS / f"{_file_name(node)}-{_file_name(what.name)}"
+    first = f"-first{options.limit}" if options.limit else ""  # a glance must not replace the whole
+    folder = options.out or RUNS / f"{_file_name(node)}-{_file_name(what.name)}{first}"
     _refuse_foreign(folder, backend.uri)
     with _folder(folder):
         asked = harness.prepare(what, _form(backend, options), limit=options.limit, seed=options.seed)
@@ -106,6 +108,7 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     seconds = round(time.monotonic() - started, 3)
     manifest = make_manifest(node=node, tasks=what.tasks, **_manifest(checkpoint, what, backend, options, counts))
     manifest |= {"folder": str(folder), "seconds": seconds, "cut": _cut(asked, replies)}
+    manifest |= {"scoring": harness.scoring_rules(asked)}
     done = Run(node=node, manifest=manifest, records=records)
     save_run(done, folder)
     return done

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from capeval import runner
@@ -26,7 +27,7 @@ from capeval.errors import MissingError, PairingError, unknown
 from capeval.store.provenance import made_with
 from capeval.store.runs import Run, as_records, load_node_records, load_run, with_node
 from capeval.store.traces import Trace
-from capeval.zoo import load_tree
+from capeval.zoo import load_tree, tree_path
 
 SEED = 0
 
@@ -44,8 +45,8 @@ class TraceOptions:
     """Of the cluster sign-flip test."""
 
 
-Evaluate = Callable[[str, str, str], Run]
-"""(node, checkpoint, suite) → run; the runner's door with everything else already chosen."""
+Evaluate = Callable[[Stage, str], Run]
+"""(stage with its uri and revision, suite) → run; the runner's door with everything else already chosen."""
 
 
 def trace(tree: str, options: TraceOptions | None = None, *, evaluate: Evaluate | None = None) -> Trace:
@@ -66,10 +67,10 @@ def trace(tree: str, options: TraceOptions | None = None, *, evaluate: Evaluate 
     for node in options.checkpoints:
         if node not in names:
             raise unknown("node", node, names, "capeval list trees")
-    runs = _runs(loaded, options, evaluate)
-    shipped = _shipped_records(loaded)
-    records = pd.concat([shipped, *(with_node(run.records, node) for node, run in runs.items())], ignore_index=True)
+    runs = _runs(loaded, options, evaluate, beside=tree_path(tree).parent)
     loaded = _with_tasks(loaded, runs)
+    shipped = _without(_shipped_records(loaded), runs)
+    records = pd.concat([shipped, *(with_node(run.records, node) for node, run in runs.items())], ignore_index=True)
     provenance = _provenance(options, loaded, runs) | {"rows": len(records)}
     return assemble(loaded, records, alpha=options.alpha, seed=options.seed, provenance=provenance)
 
@@ -110,6 +111,7 @@ def tree_of_runs(runs: Mapping[str, Run], *, name: str, allow_different_shots: b
                     f"task '{task.name}' is scored by {task.metric} ({task.orientation} is better) in '{node}' and by "
                     f"{known.metric} ({known.orientation}) elsewhere; run or import one of them again"
                 )
+    _refuse_other_scoring(runs)
     contrasts = [
         Contrast(
             name=f"{node}: {a} − {b}",
@@ -129,14 +131,36 @@ def tree_of_runs(runs: Mapping[str, Run], *, name: str, allow_different_shots: b
     )
 
 
+def _refuse_other_scoring(runs: Mapping[str, Run]) -> None:
+    """Another filter or metric setting makes another score of the same answer: that is no capability."""
+    seen: dict[str, tuple[str, str]] = {}
+    for node, run in runs.items():
+        for rule, digest in dict(run.manifest.get("scoring") or {}).items():
+            other, known = seen.setdefault(rule, (node, digest))
+            if known != digest:
+                raise PairingError(
+                    f"'{rule}' is scored by another filter or metric in '{node}' than in '{other}', so a difference "
+                    "would not be the model's; run both with one suite (what the journal knows is not asked again)"
+                )
+
+
 def inspect(run: Run, *, alpha: float = ALPHA) -> Trace:
     """Scores of one run and its within-node contrasts (CoT − direct)."""
     tree = tree_of_runs({run.node: run}, name=run.node)
-    return assemble(tree, with_node(run.records, run.node), alpha=alpha, provenance=_versions())
+    provenance = _versions() | {"runs": {run.node: _run_digest(run)}}
+    return assemble(tree, with_node(run.records, run.node), alpha=alpha, provenance=provenance)
 
 
-def compare(a: Run | str | Path, b: Run | str | Path, *, allow_different_shots: bool = False) -> Trace:
+def compare(
+    a: Run | str | Path, b: Run | str | Path, *, allow_different_shots: bool = False, alpha: float = ALPHA
+) -> Trace:
     """Paired difference b − a of two runs, as a trace with one edge.
+
+    Args:
+        a: A run or its folder.
+        b: Likewise.
+        allow_different_shots: Pair items although the examples shown differ; the effects are marked.
+        alpha: Level of the answers; the equivalence interval is the 1 − 2α one.
 
     Raises:
         PairingError: no common items, different metrics, or different shots that were not allowed.
@@ -148,7 +172,8 @@ def compare(a: Run | str | Path, b: Run | str | Path, *, allow_different_shots: 
     by_name = dict(zip(names, runs, strict=True))
     tree = tree_of_runs(by_name, name=" → ".join(names), allow_different_shots=allow_different_shots)
     records = pd.concat([with_node(run.records, name) for name, run in by_name.items()], ignore_index=True)
-    found = assemble(tree, records, provenance=_versions() | {"runs": {n: _run_digest(r) for n, r in by_name.items()}})
+    provenance = _versions() | {"runs": {n: _run_digest(r) for n, r in by_name.items()}}
+    found = assemble(tree, records, alpha=alpha, provenance=provenance)
     edges = found.effects[found.effects["kind"] == "edge"]
     if (edges["reason"] == "different shots").any():
         row = edges[edges["reason"] == "different shots"].iloc[0]
@@ -176,32 +201,61 @@ def _shipped_records(tree: Tree) -> pd.DataFrame:
     return load_node_records(Path(tree.records), nodes=nodes, tasks=tasks)
 
 
-def _runs(tree: Tree, options: TraceOptions, evaluate: Evaluate | None) -> dict[str, Run]:
+def _without(recorded: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:
+    """Recorded rows of a node give way to its run on the same task: two models must not share a cell."""
+    asked = {(node, task) for node, run in runs.items() for task in run.records["task"].unique()}
+    keep = [pair not in asked for pair in zip(recorded["node"], recorded["task"], strict=True)]
+    return recorded.loc[np.array(keep, dtype=bool)]
+
+
+def _runs(tree: Tree, options: TraceOptions, evaluate: Evaluate | None, *, beside: Path) -> dict[str, Run]:
     """Stored runs that the tree names, and fresh ones of its checkpoints when a suite is named."""
-    runs = {stage.name: load_run(stage.run) for stage in tree.stages if stage.run}
+    runs = {stage.name: load_run(_place(stage.run, beside)) for stage in tree.stages if stage.run}
     if not options.suite:
         return runs
-    uris = {s.name: options.checkpoints.get(s.name, s.uri) for s in tree.stages}
-    loadable = {node: uri for node, uri in uris.items() if uri and node not in runs}
+    stages = [_chosen(stage, options, beside) for stage in tree.stages if stage.name not in runs]
+    loadable = [stage for stage in stages if stage.uri]
     if not loadable:
         raise MissingError(
             f"no node of tree '{tree.name}' has a checkpoint to run suite '{options.suite}' on; "
             "name one with --checkpoint NODE=PATH, or give the stage a uri in the tree file"
         )
     evaluate = evaluate or _run_with_defaults
-    return runs | {node: evaluate(node, uri, options.suite) for node, uri in loadable.items()}
+    return runs | {stage.name: evaluate(stage, options.suite) for stage in loadable}
 
 
-def _run_with_defaults(node: str, uri: str, suite: str) -> Run:
-    return runner.run(uri, suite, options=runner.RunOptions(node=node))
+def _chosen(stage: Stage, options: TraceOptions, beside: Path) -> Stage:
+    """The stage with the checkpoint that is to be run; one from the command line has no revision."""
+    if stage.name in options.checkpoints:
+        return replace(stage, uri=options.checkpoints[stage.name], revision="")
+    return replace(stage, uri=_place(stage.uri, beside)) if stage.uri else stage
+
+
+def _place(path: str, beside: Path) -> str:
+    """A path in a tree file is meant from that file's folder, when something is there; else it stays as it is."""
+    return str(beside / path) if (beside / path).exists() else path
+
+
+def _run_with_defaults(stage: Stage, suite: str) -> Run:
+    return runner.run(stage.uri, suite, options=runner.RunOptions(node=stage.name, revision=stage.revision))
 
 
 def _with_tasks(tree: Tree, runs: Mapping[str, Run]) -> Tree:
-    """The tree with the task specs and within-node contrasts of its runs."""
+    """The tree with the task specs and within-node contrasts of its runs.
+
+    Raises:
+        PairingError: when a run scores a task by another metric than the tree's records.
+    """
     if not runs:
         return tree
     ran = tree_of_runs(runs, name=tree.name)
-    known = {t.name for t in tree.tasks}
+    known = {t.name: t for t in tree.tasks}
+    for task in ran.tasks:
+        if task.name in known and known[task.name].metric != task.metric:
+            raise PairingError(
+                f"task '{task.name}' is scored by {task.metric} in the runs and by {known[task.name].metric} in the "
+                f"records of tree '{tree.name}'; give one of them another name"
+            )
     tasks = (*tree.tasks, *(t for t in ran.tasks if t.name not in known))
     return replace(tree, tasks=tasks, contrasts=(*tree.contrasts, *ran.contrasts))
 
@@ -216,7 +270,7 @@ def _provenance(options: TraceOptions, tree: Tree, runs: Mapping[str, Run]) -> d
 
 
 def _run_digest(run: Run) -> dict[str, Any]:
-    keys = ("checkpoint", "suite", "settings", "versions", "seeds")
+    keys = ("checkpoint", "suite", "settings", "versions", "seeds", "counts", "cut")
     return {key: run.manifest[key] for key in keys if key in run.manifest}
 
 

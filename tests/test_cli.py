@@ -1,6 +1,7 @@
 """The command line: exit codes mean one thing each, errors are one line, --help is cheap."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,9 +95,36 @@ def test_the_gate_writes_for_ci_and_for_people(capeval, runs: Path) -> None:  # 
     assert "sums" in markdown.read_text()
 
 
+@pytest.mark.parametrize(("candidate", "code"), [("same", 0), ("worse", 1)])
+def test_a_closed_pipe_does_not_change_the_verdict(runs: Path, candidate: str, code: int) -> None:
+    command = ["gate", "--baseline", runs / "base", "--candidate", runs / candidate, "--margin", "0.02"]
+    assert piped_to_nobody(*command) == code
+
+
+def test_a_closed_pipe_is_no_regression() -> None:
+    assert piped_to_nobody("list", "trees") == 141
+    assert piped_to_nobody("list", "trees", "--json") == 141
+
+
+def piped_to_nobody(*args: object) -> int:
+    """The exit code of a command whose output nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "capeval", *map(str, args)], stdout=writer, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writer)
+    assert done.stderr == b""
+    return done.returncode
+
+
 def test_compare_prints_and_writes_a_report(capeval, runs: Path) -> None:  # type: ignore[no-untyped-def]
-    code, out, _ = capeval("compare", runs / "base", runs / "worse", "--out", runs / "report")
+    wanted = ("--out", runs / "report", "--markdown", runs / "table.md")
+    code, out, _ = capeval("compare", runs / "base", runs / "worse", *wanted)
     assert code == 0
+    assert "| sums" in (runs / "table.md").read_text()
     assert "sums" in out
     assert (runs / "report" / "report.html").is_file()
     code, out, _ = capeval("compare", runs / "base", runs / "worse", "--json")

@@ -1,11 +1,13 @@
 """The gate: three answers, exit codes that mean one thing each."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from capeval.core import TaskSpec
 from capeval.errors import PairingError, UsageError
 from capeval.gating import EXIT_CODES, GateOptions, gate, overall
+from capeval.store.runs import Run
 from tests.records import run_of
 
 N = 2000
@@ -79,3 +81,33 @@ def test_a_metric_without_a_better_end_is_not_gated() -> None:
 def test_margins_that_mean_nothing(margin: float) -> None:
     with pytest.raises(UsageError, match="--margin must lie between 0 and 1"):
         gate(run_of("a", [1]), run_of("b", [1]), GateOptions(margin=margin))
+
+
+def test_a_task_that_the_candidate_was_not_asked_is_no_pass() -> None:
+    more = TaskSpec(name="more", capability="cot", metric="exact_match")
+    base = noisy(0.6)
+    both = run_of("a", base)
+    other = run_of("a", base, task=more)
+    manifest = {**both.manifest, "tasks": [*both.manifest["tasks"], *other.manifest["tasks"]]}
+    baseline = Run(node="a", manifest=manifest, records=pd.concat([both.records, other.records], ignore_index=True))
+    verdicts = gate(baseline, run_of("b", base), GateOptions(margin=0.02))
+    assert [(v.rule, v.status) for v in verdicts][1] == ("more (direct)", "inconclusive")
+    assert overall(verdicts) == "inconclusive"
+
+
+def test_a_candidate_with_half_of_the_items_is_not_judged() -> None:
+    base = noisy(0.6)
+    verdicts = gate(run_of("a", base), run_of("b", base[:1000]), GateOptions(margin=0.02))
+    assert (verdicts[0].status, verdicts[0].reason) == (
+        "inconclusive",
+        "only 1000 of 2000 items have a score at both ends",
+    )
+
+
+def test_alpha_moves_the_bounds() -> None:
+    base = noisy(0.6)
+    runs = run_of("a", base), run_of("b", lose(base, 10))
+    assert "90 % interval" in gate(*runs, GateOptions(margin=0.05))[0].reason
+    strictest = gate(*runs, GateOptions(margin=0.05, alpha=0.001))[0]
+    assert "99.8 % interval" in strictest.reason
+    assert strictest.effect["low_equivalence"] < gate(*runs, GateOptions(margin=0.05))[0].effect["low_equivalence"]

@@ -1,5 +1,6 @@
 """From a tree's records to a trace, on disk and back; two runs are a tree with one edge."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -7,12 +8,12 @@ import pandas as pd
 import pytest
 
 import capeval
-from capeval.core import LEDGER_COLUMNS, TaskSpec
-from capeval.errors import MissingError, PairingError, UsageError
+from capeval.core import LEDGER_COLUMNS, Stage, TaskSpec
+from capeval.errors import BadFileError, MissingError, OutputError, PairingError, UsageError
 from capeval.store.runs import Run, save_run
 from capeval.store.traces import load_trace, save_trace
 from capeval.tracer import TraceOptions, compare, inspect, trace
-from tests.records import TASK, run_of
+from tests.records import TASK, records, run_of
 
 TREE = """
 name: mine
@@ -30,9 +31,10 @@ def tree(tmp_path: Path) -> str:
     return str(path)
 
 
-def asked(node: str, uri: str, suite: str) -> Run:
+def asked(stage: Stage, suite: str) -> Run:
     """Stands where the runner stands: what it got is in the records."""
-    return run_of(node, [0] * 30 if node == "base" else [1] * 30, presentation=f"{uri} {suite}")
+    scores = [0] * 30 if stage.name == "base" else [1] * 30
+    return run_of(stage.name, scores, presentation=f"{stage.uri} {stage.revision} {suite}")
 
 
 def test_nodes_with_a_checkpoint_are_evaluated_and_the_others_say_nothing(tree: str) -> None:
@@ -43,6 +45,75 @@ def test_nodes_with_a_checkpoint_are_evaluated_and_the_others_say_nothing(tree: 
     assert (len(found.effects), row["answer"], row["n"]) == (1, "gained", 30)
     assert row["confounds"] == "different presentation on 30 items"
     assert len(found.flips) == 30
+
+
+def test_each_revision_is_asked_and_a_checkpoint_from_outside_has_none(tree: str, tmp_path: Path) -> None:
+    path = tmp_path / "steps.yaml"
+    path.write_text(
+        TREE.replace("uri: nowhere/base", "uri: me/m, revision: s1").replace(
+            "uri: nowhere/sft", "uri: me/m, revision: s2"
+        )
+    )
+    (tmp_path / "here").mkdir()
+    seen: dict[str, tuple[str, str]] = {}
+
+    def note(stage: Stage, suite: str) -> Run:
+        seen[stage.name] = (stage.uri, stage.revision)
+        return asked(stage, suite)
+
+    trace(str(path), TraceOptions(suite="smoke"), evaluate=note)
+    assert seen == {"base": ("me/m", "s1"), "sft": ("me/m", "s2")}
+    trace(str(path), TraceOptions(suite="smoke", checkpoints={"sft": "mine"}), evaluate=note)
+    assert seen["sft"] == ("mine", "")
+    path.write_text(path.read_text().replace("uri: me/m, revision: s1", "uri: here"))
+    trace(str(path), TraceOptions(suite="smoke"), evaluate=note)
+    assert seen["base"] == (str(tmp_path / "here"), "")
+
+
+def test_a_fresh_run_takes_the_place_of_a_nodes_recorded_rows(tmp_path: Path) -> None:
+    recorded = pd.concat([records("base", [0] * 9), records("sft", [1] * 9)])
+    recorded.to_parquet(tmp_path / "r.parquet")
+    path = tmp_path / "mine.yaml"
+    tasks = "tasks:\n  - {name: sums, capability: cot, metric: exact_match}\n"
+    path.write_text(TREE + "records: r.parquet\n" + tasks)
+    assert trace(str(path)).scores["n"].tolist() == [9, 9]
+    both = trace(str(path), TraceOptions(suite="smoke", checkpoints={"sft": "mine"}), evaluate=asked)
+    assert both.scores.set_index("node")["n"].to_dict() == {"base": 30, "sft": 30}
+    path.write_text(TREE + "records: r.parquet\n" + tasks.replace("exact_match", "f1"))
+    with pytest.raises(PairingError, match="scored by exact_match in the runs and by f1 in the records"):
+        trace(str(path), TraceOptions(suite="smoke"), evaluate=asked)
+
+
+def test_runs_scored_by_other_filters_are_refused() -> None:
+    a, b = run_of("a", [1] * 9), run_of("b", [0] * 9)
+    rules = [
+        Run(node=r.node, records=r.records, manifest={**r.manifest, "scoring": {"sums direct": d}})
+        for r, d in ((a, "x"), (b, "y"))
+    ]
+    with pytest.raises(PairingError, match="'sums direct' is scored by another filter or metric in 'b' than in 'a'"):
+        compare(*rules)
+
+
+def test_a_trace_that_cannot_be_written_leaves_the_old_one_whole(
+    tree: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_trace(trace(tree, TraceOptions(suite="smoke"), evaluate=asked), tmp_path / "out")
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+
+    def full(path: Path, value: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("capeval.store.traces.write_json", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        save_trace(trace(tree), folder)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_a_damaged_table_is_named(tree: str, tmp_path: Path) -> None:
+    folder = save_trace(trace(tree), tmp_path / "out")
+    pd.DataFrame({"x": [1]}).to_parquet(folder / "effects.parquet")
+    with pytest.raises(BadFileError, match="effects.parquet lacks the columns"):
+        load_trace(folder)
 
 
 def test_a_trace_survives_the_disk(tree: str, tmp_path: Path) -> None:

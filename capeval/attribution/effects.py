@@ -102,15 +102,15 @@ def _estimate(
     try:
         pairs = pair(
             parts,
-            # between settings the shots differ by design; between nodes in one setting they must not
-            check_shots=len({key[2] for key in question.keys}) == 1,
+            [setting for _, _, setting in question.keys],
             allow_different_shots=contrast.allow_different_shots,
         )
-    except PairingError:
+    except PairingError as error:
         union = set().union(*(part.index for part in parts))
         empty = paired_difference(np.array([]), binary=True)
         return row | _numbers(empty, spec, alpha) | {
-            "dropped": len(union), "reason": "different shots", "confounds": "; ".join(_confounds(tree, contrast)),
+            "dropped": len(union), "reason": f"different {'shots' if 'shots' in str(error) else 'clusters'}",
+            "confounds": "; ".join(_confounds(tree, contrast)),
         }  # fmt: skip
     weights = np.array([cell.weight for cell in contrast.cells])
     d = pairs.scores @ weights
@@ -128,9 +128,13 @@ def _estimate(
         confounds.append(f"different shots on {pairs.reshot} items")
     if pairs.represented:
         confounds.append(f"different presentation on {pairs.represented} items")
+    if pairs.reworded:
+        confounds.append(f"different prompt on {pairs.reworded} items")
     return row | _numbers(result, spec, alpha) | {
         "dropped": pairs.dropped,
-        "parent_score": _side(pairs.scores, -weights), "child_score": _side(pairs.scores, weights),
+        # of a difference of differences no two scores make the difference
+        "parent_score": _side(pairs.scores, -weights) if len(weights) == 2 else float("nan"),
+        "child_score": _side(pairs.scores, weights) if len(weights) == 2 else float("nan"),
         "confounds": "; ".join(confounds),
         "reason": _unreadable(parts, result, spec),
     }  # fmt: skip
@@ -162,7 +166,7 @@ def items_needed(se: float, n: int, margin: float, *, alpha: float = ALPHA) -> f
 
 
 def _side(scores: np.ndarray, weights: np.ndarray) -> float:
-    """Mean of the cells on one side, weighted; for a difference of differences that is the mean of its minuends."""
+    """Mean of the cell with a positive weight."""
     positive = np.clip(weights, 0, None)
     return float((scores @ positive).mean() / positive.sum()) if len(scores) else float("nan")
 

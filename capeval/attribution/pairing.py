@@ -6,7 +6,7 @@ another item and drops out by itself; shots must agree too, unless the author of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from capeval.errors import PairingError
 
 REFUSED_SHARE = 0.01
 """Up to this share of pairs with different shots is dropped and counted; above it the comparison is refused."""
+
+_TEXTS = ("subset", "cluster", "shots", "presentation", "prompt_digest")
 
 Cells = Mapping[tuple[str, str, str], pd.DataFrame]
 """(node, task or task:subset, setting) → a row per item, indexed by it: score, cluster, shots, presentation, flags."""
@@ -36,6 +38,8 @@ class Pairs:
     """Pairs whose shots differ: dropped, or kept when allowed."""
     represented: int
     """Kept pairs whose presentation differs."""
+    reworded: int
+    """Kept pairs of one presentation whose prompts differ all the same: the question is put in other words."""
 
 
 def cells(records: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
@@ -52,12 +56,12 @@ def cells(records: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
     }
     scored = records["score"].notna()
     # a missing sample must count neither as wrong nor as flagged
-    frame = records[[*keys, "subset", "cluster", "shots", "presentation", "score"]].assign(
+    frame = records[[*keys, *_TEXTS, "score"]].assign(
         **{flag: values.where(scored) for flag, values in flagged.items()}
     )
     once = not frame.duplicated(keys).any()
     if not once:
-        first = {c: "first" for c in ("subset", "cluster", "shots", "presentation")}
+        first = {c: "first" for c in _TEXTS}
         means = {c: "mean" for c in ("score", *flagged)}
         frame = frame.groupby(keys, sort=False, observed=True).agg(first | means).reset_index()
     found: dict[tuple[str, str, str], pd.DataFrame] = {}
@@ -71,12 +75,13 @@ def cells(records: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
     return found
 
 
-def pair(parts: Sequence[pd.DataFrame], *, check_shots: bool, allow_different_shots: bool = False) -> Pairs:
+def pair(parts: Sequence[pd.DataFrame], settings: Sequence[str], *, allow_different_shots: bool = False) -> Pairs:
     """Join cells on their items.
 
     Args:
         parts: One frame per cell, as `cells` makes them.
-        check_shots: Whether shots must agree; not so between settings of one node, where they differ by design.
+        settings: Setting of each cell. Shots must agree among the cells of one setting; between settings they differ
+            by design.
         allow_different_shots: Keep such pairs; the caller marks the effect as confounded.
 
     Raises:
@@ -89,25 +94,27 @@ def pair(parts: Sequence[pd.DataFrame], *, check_shots: bool, allow_different_sh
         shared = shared[shared.isin(part.index)]
     aligned = [part.loc[shared] for part in parts]
     keep = np.logical_and.reduce([part["score"].notna().to_numpy() for part in aligned])
-    reshot = np.zeros(len(shared), bool)
-    if check_shots:
-        reshot = _differ(aligned, "shots") & keep
-        share = reshot.sum() / max(int(keep.sum()), 1)
-        if share > REFUSED_SHARE and not allow_different_shots:
-            raise PairingError(
-                f"{reshot.sum()} of {keep.sum()} items were asked with different shots at the two ends; "
-                "allow_different_shots pairs them all the same and marks the effect as confounded"
-            )
-        if not allow_different_shots:
-            keep &= ~reshot
-    labels = aligned[0]["cluster"].to_numpy(dtype=object)[keep]
+    alike = [[part for part, s in zip(aligned, settings, strict=True) if s == setting] for setting in set(settings)]
+    reshot = _any(_differ(group, "shots") for group in alike) & keep
+    share = reshot.sum() / max(int(keep.sum()), 1)
+    if share > REFUSED_SHARE and not allow_different_shots:
+        raise PairingError(
+            f"{reshot.sum()} of {keep.sum()} items were asked with different shots at the two ends; "
+            "allow_different_shots pairs them all the same and marks the effect as confounded"
+        )
+    if not allow_different_shots:
+        keep &= ~reshot
+    represented = _any(_differ(group, "presentation") for group in alike) & keep
+    reworded = _any(_differ(group, "prompt_digest") for group in alike) & keep & ~represented & ~reshot
+    labels = _clusters(aligned)[keep]
     return Pairs(
         items=shared[keep],
         scores=np.column_stack([part["score"].to_numpy(float)[keep] for part in aligned]),
         clusters=labels if (labels != "").any() else None,
         dropped=len(everything) - int(keep.sum()),
         reshot=int(reshot.sum()),
-        represented=int((_differ(aligned, "presentation") & keep).sum()),
+        represented=int(represented.sum()),
+        reworded=int(reworded.sum()),
     )
 
 
@@ -118,7 +125,33 @@ def shares(part: pd.DataFrame) -> dict[str, float]:
     return {"missing": float(1 - scored.mean()) if len(part) else 0.0, **rates}
 
 
-def _differ(aligned: Sequence[pd.DataFrame], column: str) -> np.ndarray:
-    first = aligned[0][column].to_numpy(dtype=object)
-    different: np.ndarray = np.logical_or.reduce([first != part[column].to_numpy(dtype=object) for part in aligned])
+def _differ(group: Sequence[pd.DataFrame], column: str) -> np.ndarray:
+    """Per item, whether the cells disagree; a cell that does not know ('') disagrees with nobody about its prompt."""
+    values = [part[column].to_numpy(dtype=object) for part in group]
+    different = np.zeros(len(values[0]), bool)
+    for other in values[1:]:
+        apart = values[0] != other
+        different |= apart & (values[0] != "") & (other != "") if column == "prompt_digest" else apart
     return different
+
+
+def _any(masks: Iterable[np.ndarray]) -> np.ndarray:
+    found: np.ndarray = np.logical_or.reduce(list(masks))
+    return found
+
+
+def _clusters(aligned: Sequence[pd.DataFrame]) -> np.ndarray:
+    """The items' clusters, from whichever cell knows them.
+
+    Raises:
+        PairingError: when two cells put an item into different clusters.
+    """
+    labels = aligned[0]["cluster"].to_numpy(dtype=object).copy()
+    for part in aligned[1:]:
+        other = part["cluster"].to_numpy(dtype=object)
+        if ((labels != other) & (labels != "") & (other != "")).any():
+            raise PairingError(
+                "the two ends put the same items into different clusters; import or run one of them again"
+            )
+        labels = np.where(labels == "", other, labels)
+    return labels

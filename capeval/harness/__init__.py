@@ -9,6 +9,6 @@ and scores as `lm_eval` itself scores it.
 """
 
 from capeval.harness.prepare import SHOT_SEED, Asked, Form, prepare, requests_of
-from capeval.harness.score import records
+from capeval.harness.score import records, scoring_rules
 
-__all__ = ["SHOT_SEED", "Asked", "Form", "prepare", "records", "requests_of"]
+__all__ = ["SHOT_SEED", "Asked", "Form", "prepare", "records", "requests_of", "scoring_rules"]

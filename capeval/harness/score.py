@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,17 +13,8 @@ from capeval.core import Reply
 from capeval.digest import digest
 from capeval.errors import BadFileError, unknown
 from capeval.harness.prepare import Asked, Document
+from capeval.item_metrics import NOTHING, PERPLEXITIES, likeliest, pooled
 from capeval.store.runs import as_records, number_repeats
-
-_PER_ITEM = {
-    "bits_per_byte": lambda ratio: ratio / math.log(2),
-    "byte_perplexity": math.exp,
-    "word_perplexity": math.exp,
-}
-"""Metrics that lm-eval pools over the corpus as (log-probability, units): an item's own value, of −logprob / units."""
-_NORMALISED: dict[str, Callable[[str], int]] = {"acc_norm": len, "acc_bytes": lambda choice: len(choice.encode())}
-_NOTHING = ("", "[invalid]")
-"""What lm-eval's filters give when nothing matches."""
 
 Replies = list[list[Reply]]
 """Per instance of a document, its samples."""
@@ -88,8 +79,26 @@ def _row(asked: Asked, document: Document, replies: Replies) -> dict[str, Any]:
         "error": problem,
     }
     if flat[0].text is not None:
-        return row | _generated(flat, filtered[0])
+        return row | _generated(flat, filtered[0], wrong=score == 0)
     return row | _scored(asked, document, flat)
+
+
+def scoring_rules(asked: Sequence[Asked]) -> dict[str, str]:
+    """By "task setting cluster": digest of the filter and metric that decide the score, for runs to be compared by."""
+    rules = {}
+    for one in asked:
+        config, metric = one.task.config, one.source.metric or one.spec.metric
+        filters = [f for f in config.filter_list or () if f.get("name") == one.filter]
+        metrics = [m for m in config.metric_list or () if m.get("metric") == metric]
+        rule = json.dumps(
+            [str(config.output_type), filters, metrics, one.filter, metric], default=_name, sort_keys=True
+        )
+        rules[" ".join(filter(None, (one.source.task, one.source.setting, one.source.cluster)))] = digest(rule)
+    return rules
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__qualname__", type(function).__name__)
 
 
 def _score(asked: Asked, doc: Any, filtered: list[Any]) -> tuple[float, str]:
@@ -111,9 +120,8 @@ def _score(asked: Asked, doc: Any, filtered: list[Any]) -> tuple[float, str]:
 
 
 def _number(name: str, value: Any, asked: Asked) -> float:
-    if name in _PER_ITEM and isinstance(value, tuple):
-        logprob, units = value
-        return float(_PER_ITEM[name](-logprob / max(1, units)))
+    if name in PERPLEXITIES and isinstance(value, tuple):
+        return pooled(name, *value)
     try:
         return float(value)
     except (TypeError, ValueError) as error:
@@ -123,12 +131,13 @@ def _number(name: str, value: Any, asked: Asked) -> float:
         ) from error
 
 
-def _generated(replies: list[Reply], filtered: Any) -> dict[str, Any]:
+def _generated(replies: list[Reply], filtered: Any, *, wrong: bool) -> dict[str, Any]:
+    """The reply's part of a record; a flag says why an answer is wrong, so a right one that rambled on has none."""
     first = replies[0]
     text = first.text or ""
     taken = filtered[0] if isinstance(filtered, list) and len(filtered) == 1 else filtered
     taken = taken if isinstance(taken, str) else json.dumps(taken, ensure_ascii=False, default=str)
-    nothing = taken.strip() in _NOTHING
+    nothing = taken.strip() in NOTHING
     flag = (
         "empty" if not text.strip() else "truncated" if first.finish == "length" else "unextracted" if nothing else ""
     )
@@ -138,7 +147,7 @@ def _generated(replies: list[Reply], filtered: Any) -> dict[str, Any]:
         "finish": first.finish,
         "n_tokens": first.n_tokens,
         "length": len(text),
-        "flag": flag,
+        "flag": flag if wrong else "",
     }
 
 
@@ -150,7 +159,5 @@ def _scored(asked: Asked, document: Document, replies: list[Reply]) -> dict[str,
     if len(logprobs) == 1:
         return {"response": f"{logprobs[0]:.6g}", "extracted": None}
     choices = [samples[0].continuation.strip() or samples[0].text for samples in document.requests]
-    size = _NORMALISED.get(asked.source.metric or asked.spec.metric)
-    values = [p / max(1, size(c)) if size else p for p, c in zip(logprobs, choices, strict=True)]
     response = json.dumps(list(zip(choices, logprobs, strict=True)), ensure_ascii=False)
-    return {"response": response, "extracted": choices[values.index(max(values))]}
+    return {"response": response, "extracted": likeliest(choices, logprobs, asked.source.metric or asked.spec.metric)}

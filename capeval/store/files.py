@@ -33,7 +33,7 @@ _REASONS = {
 def output_error(path: Path, error: OSError) -> OutputError:
     """The clear error for a place that can't be written."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-    return OutputError(f"can't write {path}: {reason}. Nothing was changed there; choose another place with --out.")
+    return OutputError(f"can't write {path}: {reason}. Choose another place with --out.")
 
 
 def make_folder(path: Path) -> Path:
@@ -134,6 +134,30 @@ def finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def write_together(folder: Path, writers: Mapping[str, Callable[[Path], None]]) -> None:
+    """Write several files that only mean something together; the last one says that the folder is whole.
+
+    All are written beside their places first. Then the old last file goes, so that it never stands beside new ones, and
+    all are renamed, the last one last.
+
+    Raises:
+        OutputError: when the place can't be written; what was there is then as it was.
+    """
+    new = {name: folder / f".new.{name}" for name in writers}
+    try:
+        for name, write in writers.items():
+            write(new[name])
+        (folder / list(writers)[-1]).unlink(missing_ok=True)
+        for name, written in new.items():
+            written.replace(folder / name)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    finally:
+        for written in new.values():
+            with contextlib.suppress(OSError):
+                written.unlink(missing_ok=True)
 
 
 def frames_as_rows(value: Any) -> Any:

@@ -8,18 +8,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from capeval.core import LEDGER_COLUMNS, Cell, Contrast, Link, Stage, TaskSpec, Tree
+from capeval.core import (
+    EFFECT_COLUMNS,
+    FLIP_COLUMNS,
+    LEDGER_COLUMNS,
+    PUBLISHED_COLUMNS,
+    PUBLISHED_EFFECT_COLUMNS,
+    SCORE_COLUMNS,
+    Cell,
+    Contrast,
+    Link,
+    Stage,
+    TaskSpec,
+    Tree,
+)
 from capeval.errors import BadFileError, UsageError
-from capeval.store.files import finite, make_folder, read_json, read_parquet, write_json, write_parquet, write_text
+from capeval.store.files import (
+    finite,
+    make_folder,
+    read_json,
+    read_parquet,
+    write_json,
+    write_parquet,
+    write_text,
+    write_together,
+)
 from capeval.strict import build
 
 FORMAT = 1
-_TABLES = ("effects", "scores", "published", "published_effects", "flips")
+_COLUMNS = {
+    "effects": EFFECT_COLUMNS,
+    "scores": SCORE_COLUMNS,
+    "published": PUBLISHED_COLUMNS,
+    "published_effects": PUBLISHED_EFFECT_COLUMNS,
+    "flips": FLIP_COLUMNS,
+}
+_TABLES = tuple(_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +92,18 @@ def save_trace(trace: Trace, folder: Path | str) -> Path:
         OutputError: when the place can't be written.
     """
     folder = make_folder(Path(folder))
-    for table in _TABLES:
-        write_parquet(folder / f"{table}.parquet", getattr(trace, table))
-    write_text(folder / "effects.csv", trace.effects.to_csv(index=False, lineterminator="\n"))
-    write_json(folder / "summary.json", trace.summary())
     head = {"format": FORMAT, "tree": asdict(trace.tree), "provenance": dict(trace.provenance)}
-    write_json(folder / "trace.json", head)
+    csv = trace.effects.to_csv(index=False, lineterminator="\n")
+    (folder / "report.html").unlink(missing_ok=True)  # a page of the trace that was here
+    write_together(
+        folder,
+        {f"{table}.parquet": partial(write_parquet, frame=getattr(trace, table)) for table in _TABLES}
+        | {
+            "effects.csv": partial(write_text, text=csv),
+            "summary.json": partial(write_json, value=trace.summary()),
+            "trace.json": partial(write_json, value=head),
+        },
+    )
     return folder
 
 
@@ -91,6 +127,12 @@ def load_trace(folder: Path | str) -> Trace:
     except (KeyError, TypeError) as error:
         raise BadFileError(f"{folder / 'trace.json'} holds a damaged tree: {error}") from error
     tables = {table: read_parquet(folder / f"{table}.parquet") for table in _TABLES}
+    for table, columns in _COLUMNS.items():
+        if missing := sorted(columns.keys() - set(tables[table].columns)):
+            raise BadFileError(
+                f"{folder / table}.parquet lacks the columns {', '.join(missing)}: damaged, or of another version; "
+                f"`capeval trace {tree.name} --out {folder}` makes the trace anew"
+            )
     return Trace(tree=tree, provenance=head.get("provenance", {}), **tables)
 
 

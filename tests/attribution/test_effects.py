@@ -140,6 +140,13 @@ def test_difference_of_differences_uses_items_of_all_four_cells() -> None:
     assert row["delta"] == pytest.approx(40 / 49)
 
 
+def test_differences_of_differences_check_the_shots_of_each_setting() -> None:
+    cells_ = {("b", "cot"): 1.0, ("b", "direct"): -1.0, ("a", "cot"): -1.0, ("a", "direct"): 1.0}
+    frames = [records(n, [0, 1] * 20, setting=s, shots=f"{n} {s}") for n in "ab" for s in ("cot", "direct")]
+    row = book(chain("a", "b"), *frames, contrasts=(contrast("difference", cells_),)).iloc[0]
+    assert (row["answer"], row["reason"]) == ("cant_tell", "different shots")
+
+
 def test_sizes_that_differ_are_listed_as_a_confound() -> None:
     tree = chain("a", "b")
     small = Tree(
