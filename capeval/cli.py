@@ -271,7 +271,9 @@ def gate(baseline: Path, candidate: Path, junit: Path | None, markdown: Path | N
 @click.option("--capability", default="imported", help="What the task measures.")
 @click.option("--map", "mapping", default="", metavar="FIELD=COLUMN,…", help="item=id,score=correct,response=output …")
 @click.option("--items", type=click.Path(path_type=Path), help="File with the documents, for JSONL.")
-@click.option("--scorer", default="", help="Judge the responses anew. `capeval list scorers`.")
+@click.option(
+    "--scorer", default="", help="Judge the responses by this one. [the benchmark's own, else the recorded score]"
+)
 @click.option("--gold", default="gold", show_default=True, help="Column with the right answer, for --scorer.")
 @click.option("--score", default="", help="Column with the recorded score.")
 @click.option(
@@ -298,7 +300,7 @@ def import_(path: Path, out: Path | None, mapping: str, filter_: str, numbers_on
     """
     from capeval.recordings import ImportOptions, import_records
     from capeval.report.terminal import print_run
-    from capeval.store.runs import save_run
+    from capeval.store.runs import refuse_foreign, save_run
     from capeval.tracer import inspect
 
     as_json = more.pop("as_json")
@@ -306,7 +308,9 @@ def import_(path: Path, out: Path | None, mapping: str, filter_: str, numbers_on
     options = ImportOptions(mapping=fields, filter=filter_, keep_text=not numbers_only, **more)
     done = import_records(path, options=options)
     seen = inspect(done)
-    folder = save_run(done, out or Path("runs") / done.node)
+    folder = out or Path("runs") / done.node
+    refuse_foreign(folder, node=done.node, uri="")
+    save_run(done, folder)
     if as_json:
         _print_json({"node": done.node, "folder": str(folder), "scores": seen.scores})
     else:

@@ -23,11 +23,10 @@ from typing import Any, Protocol
 from capeval import harness
 from capeval.backends import Backend, BackendSettings, open_backend
 from capeval.core import Checkpoint, Reply, Request, Suite
-from capeval.errors import UsageError
-from capeval.store.files import make_folder, read_json
+from capeval.store.files import make_folder
 from capeval.store.journal import Journal, journal_key
 from capeval.store.provenance import made_with
-from capeval.store.runs import Run, make_manifest, save_run
+from capeval.store.runs import Run, make_manifest, refuse_foreign, save_run
 from capeval.suites import load_suite
 
 RUNS = Path("runs")
@@ -97,7 +96,7 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     node = options.node or node_name(model)
     first = f"-first{options.limit}" if options.limit else ""  # a glance must not replace the whole
     folder = options.out or RUNS / f"{_file_name(node)}-{_file_name(what.name)}{first}"
-    _refuse_foreign(folder, backend.uri)
+    refuse_foreign(folder, node=node, uri=backend.uri)
     with _folder(folder):
         asked = harness.prepare(what, _form(backend, options), limit=options.limit, seed=options.seed)
         requests = harness.requests_of(asked)
@@ -179,19 +178,6 @@ def _cut(asked: Sequence[harness.Asked], replies: Sequence[Reply]) -> dict[str, 
             prompts[name] += lost > 0
             tokens[name] += lost
     return {name: {"prompts": n, "tokens": tokens[name]} for name, n in prompts.items() if n}
-
-
-def _refuse_foreign(folder: Path, uri: str) -> None:
-    """Two checkpoints of one folder name must not overwrite each other's runs."""
-    if not (folder / "manifest.json").is_file():
-        return
-    before = read_json(folder / "manifest.json")
-    there = (before.get("checkpoint") or {}).get("uri", "") if isinstance(before, dict) else ""
-    if there != uri:
-        raise UsageError(
-            f"{folder} holds a run of another checkpoint ({there or 'imported'}); give this one a name (--node) or "
-            "another place (--out)"
-        )
 
 
 @contextmanager

@@ -198,7 +198,7 @@ def _shipped_records(tree: Tree) -> pd.DataFrame:
     if not tree.records:
         return with_node(as_records([]), "")
     nodes, tasks = {s.name for s in tree.stages}, {t.name for t in tree.tasks}
-    return load_node_records(Path(tree.records), nodes=nodes, tasks=tasks)
+    return load_node_records(Path(tree.records), nodes=nodes, tasks=tasks, specs=tree.tasks)
 
 
 def _without(recorded: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:

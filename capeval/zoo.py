@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -59,49 +60,53 @@ def load_tree(name: str) -> Tree:
     strict.refuse_unknown(data, _TREE_KEYS, where, LISTING)
     stages = _order([_stage(s, where) for s in strict.mappings(data, "stages", where)], where)
     names = {s.name for s in stages}
+    records = strict.text(data, "records", where)
     tree = Tree(
-        name=str(data.get("name", path.stem)),
-        title=str(data.get("title", "")),
-        description=str(data.get("description", "")),
+        name=strict.text(data, "name", where) or path.stem,
+        title=strict.text(data, "title", where),
+        description=strict.text(data, "description", where),
         stages=stages,
         contrasts=tuple(_contrast(c, names, where) for c in strict.mappings(data, "contrasts", where)),
         tasks=tuple(strict.task_spec(t, where) for t in strict.mappings(data, "tasks", where)),
-        records=str(path.parent / data["records"]) if data.get("records") else "",
-        edge_notes={_edge_key(key): dict(value or {}) for key, value in (data.get("edges") or {}).items()},
+        records=str(path.parent / records) if records else "",
+        edge_notes=_edge_notes(data, where),
         digest=digest(data),
     )
     _check_edges(tree, where)
     _check_paths(tree, where)
+    _check_tasks(tree, where)
     return tree
 
 
 def _stage(data: dict[str, Any], where: str) -> Stage:
-    if not data.get("name"):
+    name = strict.text(data, "name", f"{where}: a stage")
+    if not name:
         raise BadFileError(f"{where}: every stage needs a name")
-    where = f"{where}: stage '{data['name']}'"
+    where = f"{where}: stage '{name}'"
     strict.refuse_unknown(data, _STAGE_KEYS, where, LISTING)
-    text = {k: str(data.get(k) or "") for k in ("title", "date", "source", "note", "uri", "revision", "run")}
+    text = {k: strict.text(data, k, where) for k in ("title", "date", "source", "note", "uri", "revision", "run")}
     return Stage(
-        name=str(data["name"]),
+        name=name,
         kind=strict.one_of(data.get("kind"), STAGE_KINDS, f"{where}: kind"),
         links=tuple(_link(link, where) for link in strict.mappings(data, "links", where)),
         parameters=strict.number(data.get("parameters"), f"{where}: parameters"),
         tokens=strict.number(data.get("tokens"), f"{where}: tokens"),
-        published=tuple(map(str, data.get("published") or ())),
-        recipe=data.get("recipe") or {},
+        published=strict.texts(data, "published", where),
+        recipe=strict.mapping(data, "recipe", where),
         **text,
     )
 
 
 def _link(data: dict[str, Any], where: str) -> Link:
     strict.refuse_unknown(data, _LINK_KEYS, f"{where}: link", LISTING)
-    if "parent" not in data:
+    parent = strict.text(data, "parent", f"{where}: link")
+    if not parent:
         raise BadFileError(f"{where} has a link without a parent")
     return Link(
-        parent=str(data["parent"]),
+        parent=parent,
         certainty=strict.one_of(data.get("certainty", "unknown"), CERTAINTIES, f"{where}: certainty"),
-        source=str(data.get("source") or ""),
-        note=str(data.get("note") or ""),
+        source=strict.text(data, "source", f"{where}: link"),
+        note=strict.text(data, "note", f"{where}: link"),
     )
 
 
@@ -141,35 +146,47 @@ def _contrast(data: dict[str, Any], names: set[str], where: str) -> Contrast:
     if abs(sum(c.weight for c in cells)) > 1e-9 or not any(c.weight > 0 for c in cells):
         raise BadFileError(f"{where}: the weights of its cells must sum to 0, with one above 0")
     return Contrast(
-        name=str(data.get("name") or _contrast_name(cells)),
+        name=strict.text(data, "name", where) or _contrast_name(cells),
         kind=kind,
         cells=cells,
-        tasks=tuple(map(str, data.get("tasks") or ())),
-        confounds=tuple(map(str, data.get("confounds") or ())),
-        allow_different_shots=bool(data.get("allow_different_shots", False)),
-        note=str(data.get("note") or ""),
+        tasks=strict.texts(data, "tasks", where),
+        confounds=strict.texts(data, "confounds", where),
+        allow_different_shots=strict.flag(data, "allow_different_shots", where, default=False),
+        note=strict.text(data, "note", where),
     )
 
 
 def _cells(data: dict[str, Any], where: str) -> tuple[Cell, ...]:
-    if data.get("cells"):
+    if data.get("cells") is not None:
         return tuple(_cell(cell, where) for cell in strict.mappings(data, "cells", where))
-    settings = data.get("settings") or [None, None]
-    if data["kind"] == "within" and "node" not in data:
+    settings = _settings(data, where)
+    node = strict.text(data, "node", where)
+    if data["kind"] == "within" and not node:
         raise BadFileError(f"{where} within a node needs 'node' and two 'settings'")
-    child, parent = data.get("child", data.get("node")), data.get("parent", data.get("node"))
-    if child is None or parent is None or len(settings) != 2:
+    child, parent = strict.text(data, "child", where, node), strict.text(data, "parent", where, node)
+    if not child or not parent:
         raise BadFileError(f"{where} needs 'child' and 'parent' ('settings', if given, are two), or 'cells'")
-    return (
-        Cell(node=str(child), setting=settings[0], weight=1.0),
-        Cell(node=str(parent), setting=settings[1], weight=-1.0),
-    )
+    return Cell(node=child, setting=settings[0], weight=1.0), Cell(node=parent, setting=settings[1], weight=-1.0)
+
+
+def _settings(data: dict[str, Any], where: str) -> tuple[str | None, str | None]:
+    """The minuend's and the subtrahend's setting; null for every setting that they share."""
+    found = data.get("settings")
+    if found is None:
+        return None, None
+    if not isinstance(found, list) or len(found) != 2:
+        raise BadFileError(f"{where}: 'settings' must be a list of two ([cot, direct]), not {found!r}")
+    first, second = (strict.text({"settings": one}, "settings", where) or None for one in found)
+    return first, second
 
 
 def _cell(data: dict[str, Any], where: str) -> Cell:
-    strict.refuse_unknown(data, {"node", "setting", "weight"}, f"{where}: cell", LISTING)
+    where = f"{where}: cell"
+    strict.refuse_unknown(data, {"node", "setting", "weight"}, where, LISTING)
     weight = strict.number(data.get("weight"), f"{where}: weight")
-    return Cell(node=str(data.get("node")), setting=data.get("setting"), weight=weight or 0.0)
+    return Cell(
+        node=strict.text(data, "node", where), setting=strict.text(data, "setting", where) or None, weight=weight or 0.0
+    )
 
 
 def _contrast_name(cells: tuple[Cell, ...]) -> str:
@@ -181,6 +198,25 @@ def _contrast_name(cells: tuple[Cell, ...]) -> str:
 def _edge_key(key: str) -> str:
     parent, _, child = str(key).replace("→", "->").partition("->")
     return f"{parent.strip()} -> {child.strip()}"
+
+
+def _edge_notes(data: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    """By "parent -> child", only what was written."""
+    notes: dict[str, dict[str, Any]] = {}
+    edges = strict.mapping(data, "edges", where)
+    for written in edges:
+        key = _edge_key(written)
+        edge = f"{where}: edge '{key}'"
+        if key in notes:
+            raise BadFileError(f"{edge} is written twice; keep one of the two")
+        value = strict.mapping(edges, written, f"{where}: edges")
+        strict.refuse_unknown(value, _EDGE_KEYS, edge, LISTING)
+        notes[key] = dict(value)
+        if "confounds" in value:
+            notes[key]["confounds"] = strict.texts(value, "confounds", edge)
+        if "allow_different_shots" in value:
+            notes[key]["allow_different_shots"] = strict.flag(value, "allow_different_shots", edge, default=False)
+    return notes
 
 
 def _check_paths(tree: Tree, where: str) -> None:
@@ -199,7 +235,21 @@ def _check_paths(tree: Tree, where: str) -> None:
 
 def _check_edges(tree: Tree, where: str) -> None:
     edges = {f"{e.parent} -> {e.child}" for e in tree.edges()}
-    for key, value in tree.edge_notes.items():
+    for key in tree.edge_notes:
         if key not in edges:
             raise BadFileError(f"{where}: {unknown('edge', key, edges, LISTING)}")
-        strict.refuse_unknown(value, _EDGE_KEYS, f"{where}: edge '{key}'", LISTING)
+
+
+def _check_tasks(tree: Tree, where: str) -> None:
+    """Every task once; a contrast's pattern that no task of the tree fits would silently compare nothing."""
+    names = [task.name for task in tree.tasks]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise BadFileError(f"{where}: two tasks are called {', '.join(twice)}; give each its own name")
+    for contrast in tree.contrasts:
+        for pattern in contrast.tasks:
+            if names and not any(fnmatchcase(name, pattern) for name in names):
+                wrong = unknown("task", pattern, names, "capeval list tasks")
+                raise BadFileError(
+                    f"{where}: contrast '{contrast.name}': tasks: {wrong} A task that a suite brings needs an entry "
+                    "under the tree's 'tasks' too."
+                )

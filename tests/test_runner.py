@@ -195,7 +195,7 @@ def test_two_checkpoints_of_one_name_do_not_overwrite_each_other(tiny_checkpoint
     with pytest.raises(UsageError, match="another checkpoint .*--node"):
         run(str(other), "smoke", options=RunOptions(limit=1))
     renamed = run(str(other), "smoke", options=RunOptions(limit=1, node="copy of tiny"))
-    assert Path(renamed.manifest["folder"]).name == "copy--of--tiny-smoke"
+    assert Path(renamed.manifest["folder"]).name == "copy--of--tiny-smoke-first1"
     assert counts(renamed)["reused"] == 10, "the same weights give the same answers, wherever they lie"
 
 

@@ -63,6 +63,35 @@ def test_a_childs_digest_covers_its_parent(tmp_path: Path) -> None:
         ("metric: exact_match", "metrics: exact_match", "unknown key 'metrics'; did you mean 'metric'"),
         ("kind: base, parameters", "kind: base, links: [{parent: sft}], parameters", "form a cycle"),
         ("stages:", "stages: {", "can't be read as YAML"),
+        ("name: mine", "name: mine\nname: yours", "the key 'name' is written twice"),
+        ("name: mine", "name: [mine]", r"'name' must be text, not \['mine'\]"),
+        ("name: mine", "name: mine\nrecords: [3]", "'records' must be text"),
+        ("name: mine", "name: mine\n1: one", "the key 1 under 'the file' is no text; put it in quotes"),
+        ("name: sft, kind", "name: [sft], kind", r"a stage: 'name' must be text, not \['sft'\]"),
+        ("name: sft, kind", "name: null, kind", "every stage needs a name"),
+        ("kind: code,", "kind: code, recipe: 3,", "stage 'code': 'recipe' must be a mapping"),
+        ("kind: code,", "kind: code, recipe: {x: .nan},", r"'stages\[2\].recipe.x' is nan; write a number"),
+        ("kind: code,", "kind: code, published: 5,", "stage 'code': 'published' must be a list of texts"),
+        ("kind: code,", "kind: code, title: [a],", "stage 'code': 'title' must be text"),
+        ("parameters: 1e9", "parameters: nan", "parameters must be a number, not 'nan'"),
+        ("parameters: 1e9", "parameters: true", "parameters must be a number, not True"),
+        ("{parent: base, certainty: reported}", "{parent: [base]}", "link: 'parent' must be text"),
+        ("settings: [cot, direct]", "settings: 5", r"'settings' must be a list of two \(\[cot, direct\]\), not 5"),
+        ("settings: [cot, direct]", "settings: ab", "'settings' must be a list of two"),
+        ("settings: [cot, direct]", "settings: [[cot], direct]", "'settings' must be text"),
+        ("settings: [cot, direct]", "cells: 3", "'cells' must be a list of mappings"),
+        ('tasks: ["sum*"]', "tasks: sums", "contrast 'path': 'tasks' must be a list of texts"),
+        ('tasks: ["sum*"]', "tasks: [smus]", "contrast 'code → sft': tasks: unknown task 'smus'; did you mean 'sums'"),
+        ('tasks: ["sum*"]', "confounds: 3", "contrast 'path': 'confounds' must be a list of texts"),
+        ('tasks: ["sum*"]', "allow_different_shots: maybe", "'allow_different_shots' must be true or false"),
+        ("{confounds: [tokens], allow_different_shots: true}", "x", "edges: 'base -> sft' must be a mapping"),
+        ("confounds: [tokens], allow", "confounds: tokens, allow", "edge 'base -> sft': 'confounds' must be a list"),
+        ('  "base -> sft": {confounds: [tokens], allow_different_shots: true}', "  [1]", "'edges' must be a mapping"),
+        ("margin: 0.05", "settings: 3", "task 'sums': 'settings' must be a list of texts"),
+        ("margin: 0.05", "margin: .nan", r"'tasks\[0\].margin' is nan"),
+        ("margin: 0.05", "margin: nan", "margin must be a number, not 'nan'"),
+        ("margin: 0.05", "binary: maybe", "task 'sums': 'binary' must be true or false"),
+        ("margin: 0.05}", "margin: 0.05}\n  - {name: sums, capability: c, metric: m}", "two tasks are called sums"),
     ],
 )  # fmt: skip
 def test_a_wrong_tree_file_is_named_with_key_and_remedy(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -70,6 +99,29 @@ def test_a_wrong_tree_file_is_named_with_key_and_remedy(tmp_path: Path, old: str
     with pytest.raises(BadFileError, match=message) as caught:
         load_tree(write(tmp_path, GOOD.replace(old, new)))
     assert "mine.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "mine.yaml is empty; it must hold a mapping"),
+        ("# nothing\n", "mine.yaml is empty"),
+        ("- a\n", "must hold a mapping .*, not list"),
+        ("name: &a [*a]\n", "nested too deeply, or an alias"),
+        ("stages: 3\n", "'stages' must be a list of mappings"),
+        ("name: !!binary aGk=\n", "'name' holds a bytes; write it as text"),
+    ],
+)
+def test_a_file_that_is_no_tree_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(BadFileError, match=message):
+        load_tree(write(tmp_path, text))
+
+
+def test_merged_keys_are_not_written_twice(tmp_path: Path) -> None:
+    merged = GOOD.replace("{name: base, kind: base", "&b {name: base, kind: base").replace(
+        "{name: code, kind: code", "{<<: *b, name: code, kind: code"
+    )
+    assert load_tree(write(tmp_path, merged)).stage("code").parameters == 1e9
 
 
 def test_weights_of_a_contrast_must_sum_to_zero(tmp_path: Path) -> None:

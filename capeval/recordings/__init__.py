@@ -57,7 +57,6 @@ def import_records(path: Path | str, *, options: ImportOptions) -> Run:
         raise errors.unknown("format", name, FORMATS, "capeval import --help")
     module, function = FORMATS[name].split(":")
     found: Imported = getattr(import_module(module), function)(path, options)
-    options = replace(options, scorer=found.scorer or options.scorer)
     tasks, rows = [], []
     for task, answers in found.tasks.items():
         said = dict(found.specs.get(task, {}))
@@ -94,6 +93,7 @@ def _spec(task: str, records: list[dict[str, Any]], said: dict[str, Any], option
         "metric": options.metric or options.scorer or "recorded score",
         "cluster": "cluster" if any(row["cluster"] for row in records) else "",
         "cluster_role": options.cluster_role if any(row["cluster"] for row in records) else "none",
+        "scorer": options.scorer or "recorded",
     }
     parts |= said
     if options.orientation is not None:
@@ -102,7 +102,6 @@ def _spec(task: str, records: list[dict[str, Any]], said: dict[str, Any], option
         "unit": _unit(options, said),
         "binary": bool(scores.isin([0.0, 1.0]).all()),
         "margin": options.margin,
-        "scorer": options.scorer or "recorded",
         "settings": tuple(dict.fromkeys(row["setting"] for row in records)),
         "source": options.source,
         "licence": options.licence,

@@ -7,12 +7,13 @@ metric is an error, because it would spoil every mean that it enters.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from capeval.errors import BadFileError, unknown
 from capeval.recordings.options import ImportOptions
+from capeval.recordings.scorers import SCORERS, Scored, score
 
 _WORDS = {"true": 1.0, "false": 0.0}
 UNSCORED = "no score was recorded"
@@ -42,6 +43,8 @@ class Answer:
     length: float | None = None
     flag: str = ""
     """Why it is wrong, if it is: `unextracted`, for example."""
+    judge: Callable[[Any], Scored] | None = None
+    """The benchmark's own rule for `response`; None: a scorer that was asked for, or the recorded score."""
 
 
 def judged(answers: Iterable[Answer], *, task: str, options: ImportOptions) -> list[dict[str, Any]]:
@@ -106,7 +109,7 @@ def parse_score(value: Any, where: str, *, bounded: bool = True) -> float:
 
 
 def _record(answer: Answer, task: str, options: ImportOptions) -> dict[str, Any]:
-    score, extracted, flag = _judge(answer, options)
+    value, extracted, flag = _judge(answer, options)
     text = answer.response if isinstance(answer.response, str) else None
     length = len(text) if answer.length is None and text is not None else answer.length
     return {
@@ -117,7 +120,7 @@ def _record(answer: Answer, task: str, options: ImportOptions) -> dict[str, Any]
         "item": answer.item,
         "cluster": answer.cluster,
         "sample": answer.sample,
-        "score": score,
+        "score": value,
         "shots": answer.shots,
         "presentation": answer.presentation,
         "prompt_digest": answer.prompt_digest,
@@ -126,30 +129,27 @@ def _record(answer: Answer, task: str, options: ImportOptions) -> dict[str, Any]
         "n_tokens": answer.n_tokens,
         "length": length,
         "flag": flag,
-        "error": UNSCORED if math.isnan(score) else "",
+        "error": UNSCORED if math.isnan(value) else "",
     }
 
 
 def _judge(answer: Answer, options: ImportOptions) -> tuple[float, str | None, str]:
     """Score, what was extracted, and the flag."""
-    if not options.scorer:
-        score = parse_score(answer.score, answer.where, bounded=options.unit == "points")
-        empty = isinstance(answer.response, str) and not answer.response.strip() and score == 0
-        return score, answer.extracted, "empty" if empty else answer.flag if score == 0 else ""
-    from capeval.recordings.scorers import score as judge
-
+    if answer.judge is None and not options.scorer:
+        value = parse_score(answer.score, answer.where, bounded=options.unit == "points")
+        empty = isinstance(answer.response, str) and not answer.response.strip() and value == 0
+        return value, answer.extracted, "empty" if empty else answer.flag if value == 0 else ""
     try:
-        found = judge(options.scorer, answer.response, answer.gold)
+        found = answer.judge(answer.response) if answer.judge else score(options.scorer, answer.response, answer.gold)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
+        rule = f"the scorer '{options.scorer}'" if options.scorer else "the benchmark's own rule"
         raise BadFileError(
-            f"{answer.where}: the scorer '{options.scorer}' can't judge this row ({type(error).__name__}: {error}). "
-            "--map response=COLUMN and --gold COLUMN say what it reads."
+            f"{answer.where}: {rule} can't judge this row ({type(error).__name__}: {error}). "
+            "--map response=COLUMN and --gold COLUMN say what a scorer (--scorer NAME) reads."
         ) from error
     return math.nan if found.score is None else float(found.score), found.extracted, found.flag
 
 
 def _known_scorer(name: str) -> None:
-    from capeval.recordings.scorers import SCORERS
-
     if name not in SCORERS:
         raise unknown("scorer", name, SCORERS, "capeval list scorers")

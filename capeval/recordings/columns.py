@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from capeval.errors import BadFileError, UsageError, unknown
 from capeval.recordings.answers import Answer
+from capeval.recordings.benchmarks import Benchmark
 from capeval.recordings.options import ImportOptions
 from capeval.recordings.tables import Row, require_columns
 
@@ -44,8 +46,6 @@ class Imported:
     tasks: Mapping[str, list[Answer]]
     """Answers by task."""
     model: str
-    scorer: str = ""
-    """Who judges; empty: the score was recorded."""
     files: tuple[Path, ...] = ()
     specs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What the file itself says about a task, as fields of `TaskSpec`."""
@@ -71,15 +71,27 @@ def field_columns(names: Mapping[str, str], rows: list[Row], path: Path) -> dict
 
 
 def collect(
-    rows: list[Row], columns: Mapping[str, str], options: ImportOptions, path: Path
+    rows: list[Row],
+    columns: Mapping[str, str],
+    options: ImportOptions,
+    path: Path,
+    benchmark: Benchmark | None = None,
 ) -> tuple[list[Answer], dict[str, int], str]:
     """The answers of the chosen model and setting, the rows left out by reason, and the model's name.
+
+    Args:
+        rows: All rows of the file.
+        columns: Fields → columns.
+        options: model, setting, scorer and gold count here.
+        path: For messages.
+        benchmark: Names clusters and subsets that no column holds, and judges where there is neither a scorer nor a
+            score.
 
     Raises:
         UsageError: several models and none chosen, or an unknown model or setting.
         BadFileError: no row with an item, or neither a score nor a scorer.
     """
-    if not options.scorer and "score" not in columns:
+    if not options.scorer and "score" not in columns and benchmark is None:
         raise BadFileError(
             f"{path} has no recorded score that is known by name. Say which column holds it (--map score=COLUMN), or "
             "which scorer judges the responses (--scorer NAME)."
@@ -102,7 +114,7 @@ def collect(
         if row.data.get(columns["item"]) in (None, ""):
             dropped["no item id"] += 1
             continue
-        answers += _answers(row, columns, options)
+        answers += _answers(row, columns, options, benchmark)
     if not answers:
         raise BadFileError(f"{path} has no row with an item id in its column '{columns['item']}'")
     return answers, dict(dropped), model
@@ -131,7 +143,7 @@ def _parts(column: str, rows: list[Row]) -> dict[str, str]:
     return {key: name for key, _, name in (part.partition(":") for part in column.split("+"))}
 
 
-def _answers(row: Row, columns: Mapping[str, str], options: ImportOptions) -> list[Answer]:
+def _answers(row: Row, columns: Mapping[str, str], options: ImportOptions, benchmark: Benchmark | None) -> list[Answer]:
     """One answer, or one per sample."""
 
     def get(name: str) -> Any:
@@ -149,6 +161,10 @@ def _answers(row: Row, columns: Mapping[str, str], options: ImportOptions) -> li
     if len(scores) != len(responses):
         raise BadFileError(f"{row.where}: {len(responses)} samples but {len(scores)} scores")
     first = _whole(get("sample"), row.where, "sample")
+    own = benchmark if not options.scorer and "score" not in columns else None
+    groups = _groups(row, benchmark) | {
+        name: _text(get(name)) or "" for name in ("cluster", "subset") if name in columns
+    }
     return [
         Answer(
             where=row.where,
@@ -159,13 +175,26 @@ def _answers(row: Row, columns: Mapping[str, str], options: ImportOptions) -> li
             extracted=_text(get("extracted")),
             gold=get("gold"),
             score=score,
-            cluster=_text(get("cluster")) or "",
-            subset=_text(get("subset")) or "",
+            judge=partial(own.judge, row.data) if own else None,
             n_tokens=_number(get("n_tokens"), row.where, "n_tokens"),
             length=_number(get("length"), row.where, "length"),
+            **groups,
         )
         for index, (response, score) in enumerate(zip(responses, scores, strict=True))
     ]
+
+
+def _groups(row: Row, benchmark: Benchmark | None) -> dict[str, str]:
+    """Cluster and subset by the benchmark's rule."""
+    if benchmark is None:
+        return {}
+    try:
+        return {"cluster": benchmark.cluster(row.data), "subset": benchmark.subset(row.data)}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadFileError(
+            f"{row.where}: the benchmark '{benchmark.task}' can't read this row ({type(error).__name__}: {error}); it "
+            f"reads the columns {', '.join(benchmark.needs)}"
+        ) from error
 
 
 def _text(value: Any) -> str | None:

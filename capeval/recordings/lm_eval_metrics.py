@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-_PERPLEXITIES = {
-    "bits_per_byte": "bits per byte",
-    "byte_perplexity": "perplexity per byte",
-    "word_perplexity": "perplexity per word",
-    "perplexity": "perplexity",
-}
-_NORMALISED: dict[str, Callable[[str], int]] = {"acc_norm": len, "acc_bytes": lambda choice: len(choice.encode())}
-_LARGEST_EXPONENT = 700.0
+from capeval.item_metrics import PERPLEXITIES, exponential, pooled
+
+_PERPLEXITIES = PERPLEXITIES | {"perplexity": "perplexity"}
 
 
 def choose_metric(metrics: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str | None:
@@ -38,30 +32,12 @@ def per_item(metric: str, value: Any) -> Any:
     former has a value per document, the latter none.
     """
     if metric == "perplexity" and isinstance(value, float):
-        return math.exp(min(-value, _LARGEST_EXPONENT))  # lm-eval logs the log-likelihood
+        return exponential(-value)  # lm-eval logs the log-likelihood
     if isinstance(value, bool | int | float):
         return value
-    if metric in _PERPLEXITIES and isinstance(value, list) and len(value) == 2:
-        per_unit = -float(value[0]) / max(1.0, float(value[1]))
-        return per_unit / math.log(2) if metric == "bits_per_byte" else math.exp(min(per_unit, _LARGEST_EXPONENT))
+    if metric in PERPLEXITIES and isinstance(value, list) and len(value) == 2:
+        return pooled(metric, float(value[0]), float(value[1]))
     return None
-
-
-def likeliest(choices: Sequence[str], scored: Sequence[Any], metric: str) -> str:
-    """The choice that a multiple-choice metric takes.
-
-    Args:
-        choices: The continuations.
-        scored: lm-eval's [log-probability, is_greedy] of each, as text.
-        metric: `acc_norm` divides by characters, `acc_bytes` by bytes.
-    """
-    size = _NORMALISED.get(metric)
-    texts = [choice.strip() for choice in choices]
-    values = []
-    for text, pair in zip(texts, scored, strict=True):
-        logprob = float(pair[0] if isinstance(pair, list) else pair)
-        values.append(logprob / max(1, size(text)) if size else logprob)
-    return texts[values.index(max(values))]
 
 
 def spec(

@@ -47,7 +47,8 @@ def presentation(results: Mapping[str, Any]) -> str:
     system = str(results.get("system_instruction") or "")
     if not results.get("chat_template"):
         return f"document with system prompt {digest(system)}" if system else "document"
-    turns = ", shots as turns" if results.get("fewshot_as_multiturn") else ""
+    # the harness shows shots as turns, and so does lm-eval unless it is told otherwise
+    turns = ", shots in one turn" if results.get("fewshot_as_multiturn") is False else ""
     return f"chat {digest(str(results['chat_template']), system)}{turns}"
 
 

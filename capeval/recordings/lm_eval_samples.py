@@ -20,9 +20,10 @@ import pandas as pd
 
 from capeval.digest import digest
 from capeval.errors import BadFileError, UsageError, unknown
+from capeval.item_metrics import NOTHING, likeliest
 from capeval.recordings.answers import Answer
 from capeval.recordings.columns import Imported
-from capeval.recordings.lm_eval_metrics import choose_metric, likeliest, per_item, spec
+from capeval.recordings.lm_eval_metrics import choose_metric, per_item, spec
 from capeval.recordings.lm_eval_prompts import continuations, is_generation, presentation, prompts, shots
 from capeval.recordings.options import ImportOptions
 from capeval.recordings.tables import Row, read_rows, require_columns
@@ -32,8 +33,6 @@ from capeval.store.runs import number_repeats
 
 _SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
 _NEEDED = ("doc", "doc_id", "filter", "metrics", "arguments", "resps", "filtered_resps", "target")
-_NOTHING = ("", "[invalid]")
-"""What lm-eval's filters give when nothing matches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,10 +231,12 @@ def _with_text(answer: Answer, row: Row, metric: str) -> Answer:
     if is_generation(row.data):
         said = responses[0][0] if isinstance(responses[0], list) and responses[0] else responses[0]
         taken = filtered[0] if isinstance(filtered[0], str) else json.dumps(filtered[0], ensure_ascii=False)
-        nothing = taken.strip() in _NOTHING
+        nothing = taken.strip() in NOTHING
         flag = "unextracted" if nothing else ""
         return replace(answer, response=str(said), extracted=None if nothing else taken, flag=flag)
     choices = continuations(row.data)
     if choices is not None and len(choices) == len(filtered) > 1:
-        return replace(answer, extracted=likeliest(choices, filtered, metric))
+        # filtered: [log-probability, whether greedy] of each, as text
+        logprobs = [float(pair[0] if isinstance(pair, list) else pair) for pair in filtered]
+        return replace(answer, extracted=likeliest([choice.strip() for choice in choices], logprobs, metric))
     return answer

@@ -1,27 +1,27 @@
 """The long JSONL format: `<bench>.items.jsonl` with the documents, `<bench>.outputs.jsonl` with what models answered.
 
 A row of outputs has `id`, `model`, `setting`, `output` (or `outputs`, several samples of one ask) and, where somebody
-judged it, `correct` or another verdict column. A folder with `items.jsonl` and `outputs.jsonl` is the same.
+judged it, `correct` or another verdict column. A folder with `items.jsonl` and `outputs.jsonl` is the same. A benchmark
+of the table `benchmarks.BENCHMARKS` is judged by its own rule, unless a scorer or a column of scores is asked for.
 
-    capeval import CAPEVAL_DATA/recorded/instructgpt_autoeval/squadv2.outputs.jsonl --model gpt-xl --scorer squadv2_em
+    capeval import CAPEVAL_DATA/recorded/instructgpt_autoeval/squadv2.outputs.jsonl --model gpt-xl
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from capeval.errors import BadFileError, UsageError, unknown
+from capeval.recordings.benchmarks import Benchmark, benchmark
 from capeval.recordings.columns import Imported, collect, field_columns
 from capeval.recordings.options import ImportOptions
 from capeval.recordings.tables import Row, read_rows
 from capeval.store.items import item_digest
 from capeval.store.runs import number_repeats
-
-OWN_SCORERS = {"squadv2": "squadv2_em", "drop": "drop_f1", "fr_to_en": "chrf"}
-"""Benchmarks whose own rule judges outputs that nobody judged yet."""
+from capeval.zoo import load_tree
 
 _VERDICTS = ("score", "correct", "passed_recorded")
 
@@ -44,16 +44,30 @@ def read(path: Path, options: ImportOptions) -> Imported:
     if items is not None:
         rows = _with_documents(rows, read_rows(items), items, names["item"])
         names["item"] = "_item"
+    present = {column for row in rows for column in row.data}
+    known = benchmark(bench, present)
+    if known and not (options.scorer or options.score or "score" in options.mapping or "score" in present):
+        names.pop("score", None)  # its own rule is surer than a verdict that was logged
     columns = field_columns(names, rows, files[0])
-    scorer = options.scorer or ("" if "score" in columns else OWN_SCORERS.get(bench, ""))
-    answers, dropped, model = collect(rows, columns, replace(options, scorer=scorer), files[0])
+    answers, dropped, model = collect(rows, columns, options, files[0], known)
+    task = options.task or bench
     return Imported(
-        tasks={options.task or bench: answers},
-        scorer=scorer,
+        tasks={task: answers},
         model=model,
         files=(*files, *([items] if items else [])),
+        specs={task: _spec(known, options, own="score" not in columns and not options.scorer)} if known else {},
         dropped=dropped,
     )
+
+
+def _spec(known: Benchmark, options: ImportOptions, *, own: bool) -> dict[str, Any]:
+    """What the shipped tree says about the benchmark: of its clusters always, of its metric where its rule judges."""
+    spec = load_tree(known.tree).task(known.task)
+    found: dict[str, Any] = {"cluster_role": spec.cluster_role, "cluster": spec.cluster}
+    if own:
+        found |= {name: getattr(spec, name) for name in ("orientation", "unit", "chance", "threshold", "scorer")}
+        found["metric"] = options.metric or spec.metric
+    return found
 
 
 def is_outputs(path: Path) -> bool:

@@ -26,11 +26,13 @@ class ImportOptions:
     setting: str = ""
     """Which setting to take where the file names settings; else the name of the only one."""
     scorer: str = ""
-    """A scorer that judges the responses anew (`recordings.scorers.SCORERS`); empty: the recorded score."""
+    """A scorer that judges the responses anew (`recordings.scorers.SCORERS`); empty: the benchmark's own rule
+    (`recordings.benchmarks.BENCHMARKS`), else the recorded score."""
     gold: str = "gold"
     """Column with the right answer, for the scorer."""
     score: str = ""
-    """Column with the recorded score; empty: the first of `score`, `correct`, `passed_recorded` that is there."""
+    """Column with the recorded score, which then goes before the benchmark's own rule; empty: the first of `score`,
+    `correct`, `passed_recorded` that is there."""
     mapping: Mapping[str, str] = field(default_factory=dict)
     """Fields → columns (item=id, score=correct); for lm-eval, its task → task or task:setting."""
     items: Path | None = None

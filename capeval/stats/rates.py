@@ -113,7 +113,7 @@ def mean_interval(
         clusters: (n,) labels of what the items share; an empty label is a cluster of its own.
         level: Confidence, between 0 and 1.
         binary: Whether every score is 0 or 1; the interval then stays inside [0, 1].
-        bounded: Whether scores lie in [0, 1] (a binary score does).
+        bounded: Whether scores lie in [0, 1] (a binary score does); the interval then stays there too.
 
     Returns:
         The interval; NaN for no items, for one continuous item and for a single cluster.
@@ -140,7 +140,8 @@ def mean_interval(
     if binary:
         worth = mean * (1 - mean) / (se * se)
         return _wilson_at(mean * worth, worth, quantile)
-    return Interval(mean - quantile * se, mean + quantile * se)
+    interval = Interval(mean - quantile * se, mean + quantile * se)
+    return Interval(max(0.0, interval.low), min(1.0, interval.high)) if bounded else interval
 
 
 def is_zero(se: float, values: np.ndarray | Sequence[float]) -> bool:

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ import pandas as pd
 
 from capeval.core import FLAGS, RECORD_COLUMNS, TaskSpec
 from capeval.errors import BadFileError, UsageError
-from capeval.store.files import make_folder, output_error, read_json, read_parquet, write_json, write_parquet
-from capeval.strict import build
+from capeval.store.files import make_folder, read_json, read_parquet, write_json, write_parquet, write_together
+from capeval.strict import build, mappings, task_spec, text
 
 FORMAT = 1
 _TEXT = ("task", "capability", "setting", "subset", "item", "cluster", "shots", "presentation", "prompt_digest",
@@ -72,7 +72,7 @@ def as_records(rows: pd.DataFrame | list[dict[str, Any]]) -> pd.DataFrame:
         elif column in _NUMBERS:
             out[column] = pd.to_numeric(given, errors="coerce").astype(float)
         else:
-            out[column] = pd.to_numeric(given.fillna(0)).astype("int64")
+            out[column] = _whole(given, column)
     if np.isinf(out["score"]).any():
         raise BadFileError("records hold infinite scores; a score is a finite number or missing")
     if bad := sorted(set(out["flag"]) - set(FLAGS)):
@@ -88,20 +88,14 @@ def save_run(run: Run, folder: Path | str) -> Path:
         OutputError: when the place can't be written; a run that was there is then as it was.
     """
     folder = make_folder(Path(folder))
-    new = {folder / f".new.{name}": folder / name for name in ("records.parquet", "manifest.json")}
-    records, manifest = new
-    try:
-        write_parquet(records, run.records)
-        write_json(manifest, dict(run.manifest))
-        (folder / "manifest.json").unlink(missing_ok=True)  # the old manifest must never stand beside the new records
-        for written, place in new.items():
-            written.replace(place)
-    except OSError as error:
-        raise output_error(folder, error) from error
-    finally:
-        for written in new:
-            with contextlib.suppress(OSError):
-                written.unlink(missing_ok=True)
+    write_together(
+        folder,
+        {
+            "records.parquet": partial(write_parquet, frame=run.records),
+            "manifest.json": partial(write_json, value=dict(run.manifest)),
+        },
+    )
+    (folder / "report.html").unlink(missing_ok=True)  # a page of the run that was here
     return folder
 
 
@@ -110,34 +104,80 @@ def load_run(folder: Path | str) -> Run:
 
     Raises:
         UsageError: when it is no run folder.
-        BadFileError: when it is damaged or of a newer format.
+        BadFileError: when it is damaged or of a newer format, when its manifest has parts of the wrong shape, and when
+            its records speak of tasks that the manifest lacks or hold points outside 0..1.
     """
     folder = Path(folder)
     if not (folder / "manifest.json").is_file():
         raise UsageError(
             f"{folder} is no run folder: it holds no manifest.json. `capeval run` and `capeval import` make one."
         )
+    where = str(folder / "manifest.json")
     manifest = read_json(folder / "manifest.json")
     if not isinstance(manifest, dict) or not {"format", "node", "tasks"} <= manifest.keys():
-        raise BadFileError(f"{folder / 'manifest.json'} is no run manifest: it lacks format, node or tasks")
+        raise BadFileError(f"{where} is no run manifest: it lacks format, node or tasks")
     if manifest["format"] != FORMAT:
         raise BadFileError(f"{folder} has run format {manifest['format']}; this capeval reads {FORMAT}")
+    node = text(manifest, "node", where)
+    if not node:
+        raise BadFileError(f"{where}: 'node' must name what was asked")
+    specs = _specs(manifest, where)
+    _check_contrasts(manifest, where)
     records = as_records(read_parquet(folder / "records.parquet"))
-    return Run(node=str(manifest["node"]), manifest=manifest, records=records)
+    if stray := sorted(set(records["task"]) - {spec.name for spec in specs}):
+        raise BadFileError(f"{folder} has records of a task that its manifest lacks: {', '.join(stray)}")
+    _check_points(records, specs, str(folder / "records.parquet"))
+    return Run(node=node, manifest=manifest, records=records)
 
 
-def load_node_records(file: Path, *, nodes: set[str], tasks: set[str]) -> pd.DataFrame:
-    """Records of several nodes in one Parquet file (what ships with a tree): `node`, then the record columns.
+def refuse_foreign(folder: Path | str, *, node: str, uri: str) -> None:
+    """Refuse to write over a run of another node or checkpoint; an empty or a new folder is fine.
+
+    Args:
+        folder: Where the new run is to go.
+        node: The new run's node.
+        uri: Its checkpoint; empty for an import.
 
     Raises:
-        BadFileError: when the file is damaged or speaks of nodes or tasks that are not in the tree.
+        UsageError: naming what is there.
+        BadFileError: when the manifest that is there can't be read.
+    """
+    folder = Path(folder)
+    if not (folder / "manifest.json").is_file():
+        return
+    before = read_json(folder / "manifest.json")
+    before = before if isinstance(before, dict) else {}
+    checkpoint = before.get("checkpoint")
+    there = str(checkpoint.get("uri") or "") if isinstance(checkpoint, dict) else ""
+    if there == uri and before.get("node") == node:
+        return
+    other = "checkpoint" if there != uri else "node"
+    raise UsageError(
+        f"{folder} holds a run of another {other}: node '{before.get('node', '?')}', {there or 'imported'}. Give this "
+        "one a name (--node NAME) or another place (--out FOLDER)."
+    )
+
+
+def load_node_records(file: Path, *, nodes: set[str], tasks: set[str], specs: Iterable[TaskSpec] = ()) -> pd.DataFrame:
+    """Records of several nodes in one Parquet file (what ships with a tree): `node`, then the record columns.
+
+    Args:
+        file: The Parquet file.
+        nodes: Names of the tree's nodes.
+        tasks: Names of its tasks.
+        specs: Its tasks; scores of those in points are checked for their range.
+
+    Raises:
+        BadFileError: when the file is damaged, speaks of nodes or tasks that are not in the tree, or holds points
+            outside 0..1.
     """
     frame = read_parquet(file)
-    if "node" not in frame:
-        raise BadFileError(f"{file} lacks the column 'node'")
     for column, known in (("node", nodes), ("task", tasks)):
+        if column not in frame:
+            raise BadFileError(f"{file} lacks the column '{column}'")
         if stray := sorted(set(frame[column].astype(str)) - known):
             raise BadFileError(f"{file} has records of a {column} that the tree lacks: {', '.join(stray)}")
+    _check_points(frame, specs, str(file))
     by_node = frame.groupby(frame["node"].astype(str), sort=False)
     parts = [with_node(as_records(rows.drop(columns="node")), str(node)) for node, rows in by_node]
     return pd.concat(parts, ignore_index=True) if parts else with_node(as_records([]), "")
@@ -154,6 +194,51 @@ def number_repeats(items: pd.Series) -> pd.Series:
     """Item digests with #2, #3 … on the second, third … time that a document occurs, in order."""
     count = items.groupby(items).cumcount() + 1
     return items.where(count == 1, items + "#" + count.astype(str))
+
+
+def _specs(manifest: Mapping[str, Any], where: str) -> tuple[TaskSpec, ...]:
+    """The manifest's task specs, checked; keys of newer versions are passed over, as `Run.tasks` does."""
+    known = {f.name for f in fields(TaskSpec)}
+    specs = []
+    for task in mappings(manifest, "tasks", where):
+        specs.append(task_spec({key: value for key, value in task.items() if key in known}, where))
+    names = [spec.name for spec in specs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise BadFileError(f"{where}: two tasks are called {', '.join(twice)}")
+    return tuple(specs)
+
+
+def _check_contrasts(manifest: Mapping[str, Any], where: str) -> None:
+    pairs = manifest.get("contrasts", [])
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(setting, str) for setting in pair)
+        for pair in pairs
+    ):
+        raise BadFileError(f'{where}: \'contrasts\' must be a list of pairs of settings ([["cot", "direct"]])')
+
+
+def _check_points(records: pd.DataFrame, specs: Iterable[TaskSpec], where: str) -> None:
+    """Points lie between 0 and 1: one score of 7 would spoil every mean that it enters."""
+    points = {spec.name for spec in specs if spec.unit == "points"}
+    if "score" not in records:
+        return
+    scores = pd.to_numeric(records["score"], errors="coerce")
+    outside = (scores < 0) | (scores > 1)
+    bad = records[outside & records["task"].isin(points)]
+    if len(bad):
+        row = bad.iloc[0]
+        raise BadFileError(
+            f"{where} has {len(bad)} scores outside 0..1, the first: task '{row['task']}', item '{row['item']}', score "
+            f"{float(row['score']):g}. Points lie between 0 and 1; a metric with a unit of its own says so: `unit`, in "
+            "its task."
+        )
+
+
+def _whole(given: pd.Series, column: str) -> pd.Series:
+    try:
+        return pd.to_numeric(given.fillna(0)).astype("int64")
+    except (TypeError, ValueError) as error:
+        raise BadFileError(f"records hold a {column} that is no whole number: {error}") from error
 
 
 def _refuse_duplicates(frame: pd.DataFrame) -> None:

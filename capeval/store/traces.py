@@ -94,7 +94,6 @@ def save_trace(trace: Trace, folder: Path | str) -> Path:
     folder = make_folder(Path(folder))
     head = {"format": FORMAT, "tree": asdict(trace.tree), "provenance": dict(trace.provenance)}
     csv = trace.effects.to_csv(index=False, lineterminator="\n")
-    (folder / "report.html").unlink(missing_ok=True)  # a page of the trace that was here
     write_together(
         folder,
         {f"{table}.parquet": partial(write_parquet, frame=getattr(trace, table)) for table in _TABLES}
@@ -104,6 +103,7 @@ def save_trace(trace: Trace, folder: Path | str) -> Path:
             "trace.json": partial(write_json, value=head),
         },
     )
+    (folder / "report.html").unlink(missing_ok=True)  # a page of the trace that was here
     return folder
 
 

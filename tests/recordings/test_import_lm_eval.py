@@ -11,7 +11,7 @@ from capeval.digest import digest
 from capeval.errors import BadFileError, UsageError
 from capeval.harness import Form, prepare
 from capeval.recordings import ImportOptions, import_records
-from capeval.recordings.lm_eval_prompts import shots
+from capeval.recordings.lm_eval_prompts import presentation, shots
 from capeval.shipped import folder
 from capeval.store.items import item_digest
 from capeval.store.runs import load_run, save_run
@@ -170,6 +170,15 @@ def test_pairs_with_what_the_harness_itself_asks(output: Path) -> None:
         sent = [digest([samples[0].text for samples in document.requests]) for document in asked.documents]
         assert list(logged.prompt_digest) == sent
     assert seen == len(SMOKE)
+
+
+@pytest.mark.parametrize("system", ["", "Be brief."])
+def test_a_chat_form_has_the_harness_s_label(system: str) -> None:
+    harness = Form(chat=lambda messages, **_: str(messages), template="{{ messages }}", system=system).presentation
+    logged = {"chat_template": "{{ messages }}", "system_instruction": system or None, "fewshot_as_multiturn": True}
+    assert presentation(logged) == harness
+    assert presentation(logged | {"fewshot_as_multiturn": None}) == harness
+    assert presentation(logged | {"fewshot_as_multiturn": False}) == f"{harness}, shots in one turn"
 
 
 def test_filters_are_chosen_and_kept_apart(output: Path) -> None:

@@ -126,3 +126,15 @@ def test_constant_interval_is_wilsons_at_the_ends_of_the_scale(n):
         expected = wilson(value * n, n, 0.9)
         got = constant_interval(value, n, 0.9, (0.0, 1.0))
         assert (got.low, got.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_a_bounded_mean_s_interval_stays_between_the_bounds():
+    scores = [1, 1, 1, 0.98, 1, 0.2]
+    free, bounded = mean_interval(scores), mean_interval(scores, bounded=True)
+    assert free.high == pytest.approx(1.204, abs=5e-4)
+    assert bounded.high == 1.0
+    assert bounded.low == free.low
+    mirrored = mean_interval([1 - s for s in scores], bounded=True)
+    assert mirrored.low == 0.0
+    clustered = mean_interval(scores, clusters=["a", "a", "b", "b", "c", "c"], bounded=True)
+    assert 0 <= clustered.low <= clustered.high <= 1

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from capeval.digest import digest
 from capeval.errors import MissingError
-from capeval.recordings.scorers import score
+from capeval.recordings.benchmarks import BENCHMARKS
+from capeval.recordings.scorers import Scored, score
 from capeval.recordings.scorers.choices import MIN_SENTENCE, sentence_part
 from capeval.recordings.sources.rows import Row, item_keys, measured, read_jsonl, row
 
@@ -50,8 +52,8 @@ def _bbq(folder: Path) -> Iterator[Row]:
         if output["model"] not in MODELS:
             continue
         item = items[output["id"]]
-        gold = {"letter": item["gold_letter"], "options": item["options"]}
-        yield from _samples(output, "bbq", keys[output["id"]], gold, item["category"])
+        judge = partial(BENCHMARKS["bbq"].judge, item)
+        yield from _samples(output, "bbq", keys[output["id"]], judge, item["category"])
 
 
 def _crows(data: Path) -> Iterator[Row]:
@@ -60,7 +62,8 @@ def _crows(data: Path) -> Iterator[Row]:
     for output in _crows_outputs(data):
         name = output["id"]
         if name in golds:
-            yield from _samples(output, "crows", digest(name), golds[name], kinds[name], task="crows_pairs")
+            judge = partial(score, "crows", gold=golds[name])
+            yield from _samples(output, "crows_pairs", digest(name), judge, kinds[name])
 
 
 def crows_golds(data: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -117,16 +120,16 @@ def _plain(text: str) -> str:
 
 
 def _samples(
-    output: dict[str, Any], scorer: str, item: str, gold: dict[str, Any], cluster: str, task: str = ""
+    output: dict[str, Any], task: str, item: str, judge: Callable[[Any], Scored], cluster: str
 ) -> Iterator[Row]:
     """One record a sample; the answers are cut in the recording, so their length is left out."""
     for sample, said in enumerate(output["outputs"]):
         yield row(
             node=output["model"],
-            task=task or scorer,
+            task=task,
             setting=SETTINGS[output["setting"]],
             item=item,
-            scored=score(scorer, said, gold),
+            scored=judge(said),
             output=None,
             cluster=cluster,
             sample=sample,
@@ -141,7 +144,7 @@ def _harmfulq(folder: Path) -> Iterator[Row]:
             task="harmfulq",
             setting=SETTINGS[output["setting"]],
             item=keys[output["id"]],
-            scored=score("verdict", output["label_not_harmful"], None),
+            scored=BENCHMARKS["harmfulq"].judge(output, None),
             output="x" * int(output["output_chars"]),
             sample=output["sample"],
         )

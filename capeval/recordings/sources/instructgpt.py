@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from capeval.digest import digest
+from capeval.recordings.benchmarks import BENCHMARKS
 from capeval.recordings.scorers import score
 from capeval.recordings.sources.rows import Row, item_keys, measured, read_jsonl, row
 
@@ -27,7 +27,6 @@ SETTINGS = {
     "respectful prompt": "respectful",
     "biased prompt": "biased",
 }
-UNANSWERABLE = "Not in background."
 # file → (task, scorer) pairs; the first task is the headline and carries the subsets
 READING = {
     "squadv2": (("squadv2", "squadv2_em"), ("squadv2_f1", "squadv2_f1")),
@@ -57,6 +56,7 @@ def rows(data: Path) -> Iterator[Row]:
 
 
 def _reading(folder: Path, file: str, tasks: tuple[tuple[str, str], ...]) -> Iterator[Row]:
+    rule = BENCHMARKS[file]
     items = {item["id"]: item for item in read_jsonl(folder / f"{file}.items.jsonl")}
     keys = item_keys((name, item["context"], item["gold"]) for name, item in items.items())
     for output in read_jsonl(folder / f"{file}.outputs.jsonl"):
@@ -69,20 +69,9 @@ def _reading(folder: Path, file: str, tasks: tuple[tuple[str, str], ...]) -> Ite
                 item=keys[output["id"]],
                 scored=score(scorer, output["output"], item["gold"]),
                 output=output["output"],
-                cluster=_cluster(file, item),
-                subset=_subset(item) if task == "squadv2" else "",
+                cluster=rule.cluster(item),
+                subset=rule.subset(item) if task == rule.task else "",
             )
-
-
-def _cluster(file: str, item: dict[str, Any]) -> str:
-    """SQuAD: the article; DROP: the passage; both as digests. Sentences to translate stand alone."""
-    if file == "squadv2":
-        return digest(item["context"].split("\n", 1)[0])
-    return digest(item["context"].split("Question:")[0]) if file == "drop" else ""
-
-
-def _subset(item: dict[str, Any]) -> str:
-    return "unanswerable" if UNANSWERABLE in item["gold"] else "answerable"
 
 
 def _truthfulqa(folder: Path) -> Iterator[Row]:
@@ -105,12 +94,11 @@ def _truthfulqa(folder: Path) -> Iterator[Row]:
 def _toxicity(folder: Path) -> Iterator[Row]:
     """The prompts are withheld by the recording: the item is named by its id."""
     for output in read_jsonl(folder / "real_toxicity.outputs.jsonl"):
-        said = "x" * int(output["output_chars"])
         yield row(
             node=node_name(output["model"]),
             task="toxicity",
             setting=SETTINGS[output["setting"]],
             item=digest(output["id"]),
-            scored=measured(output["toxicity"], said),
-            output=said,
+            scored=BENCHMARKS["real_toxicity"].judge(output, None),
+            output="x" * int(output["output_chars"]),
         )

@@ -10,23 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from capeval.digest import digest
 from capeval.errors import MissingError
-from capeval.recordings.scorers import Scored, score
+from capeval.recordings.benchmarks import BENCHMARKS, SETS, answer_of
 from capeval.recordings.sources.rows import Row, item_keys, read_jsonl, row
 
 ERROR_EMPTY = "api: empty output"
-SETS = {  # task → (scorer of an extracted answer, file of zero_shot_cot, of plan_and_solve)
-    "gsm8k": ("number", "gsm8k", "gsm8k"),
-    "multiarith": ("number", "multiarith", "MultiArith"),
-    "svamp": ("number", "svamp", "SVAMP"),
-    "addsub": ("number", "addsub", "AddSub"),
-    "singleeq": ("number", "singleeq", "SingleEq"),
-    "aqua": ("letter", "aqua", "AQuA"),
-    "commonsenseqa": ("letter", "commonsensqa", "CommensenseQA"),
-    "coin_flip": ("exact", "coin_flip", "coin_flip"),
-    "last_letters": ("exact", "last_letters", "last_letters"),
-}
 PROGRAMS = {  # file of program_of_thoughts → (task, setting)
     "gsm8k.zero-shot-pot": ("gsm8k", "zero-shot-pot"),
     "gsm8k.8-shot-pot": ("gsm8k", "few-shot-pot"),
@@ -103,6 +91,7 @@ def _bbh(data: Path) -> Iterator[Row]:
     for task in dict.fromkeys(output["task"] for output in outputs):
         examples = _read(data / f"bbh/{task}.json")["examples"]
         keys |= item_keys((f"{task}/{n}", d["input"], d["target"]) for n, d in enumerate(examples))
+    rule = BENCHMARKS["bbh"]
     for output in outputs:
         if output["id"] is None:
             continue
@@ -112,53 +101,47 @@ def _bbh(data: Path) -> Iterator[Row]:
             task="bbh",
             setting=setting,
             item=keys[output["id"]],
-            scored=score(f"bbh_{setting}", output["output"], output["gold"]),
+            scored=rule.judge(output, output["output"]),
             output=output["output"],
-            cluster=output["task"],
+            cluster=rule.cluster(output),
             shots="bbh-3-shot",
         )
 
 
 def _tatqa(folder: Path) -> Iterator[Row]:
+    rule = BENCHMARKS["tatqa"]
     items = {item["id"]: item for item in read_jsonl(folder / "tatqa.items.jsonl")}
     keys = item_keys((n, [i["question"], i["table"], i["text"]], [i["gold"], i["scale"]]) for n, i in items.items())
     for output in read_jsonl(folder / "tatqa.outputs.jsonl"):
-        item, model = items[output["id"]], output["model"]
-        text = output["output"] or ""  # the source writes [] for some failed calls
-        gold = {"answer": item["gold"], "scale": item["scale"], "answer_type": item["answer_type"]}
-        answer = {"answer": output["pred"], "scale": output["pred_scale"]} if text.strip() else None
+        model, both = output["model"], items[output["id"]] | output
+        scored = rule.judge(both, output["output"])
+        failed = scored.score is None
         yield row(
             node=model,
             task="tatqa",
             setting=output["setting"].removeprefix("few-shot-"),
             item=keys[output["id"]],
-            scored=score("tatqa_em", answer, gold),
-            output=text if answer else None,
-            cluster=digest(item["table"], item["text"]),
+            scored=scored,
+            output=None if failed else output["output"],
+            cluster=rule.cluster(both),
             shots=f"pot-few-shot-for-{model}",
-            error="" if answer else ERROR_EMPTY,
+            error=ERROR_EMPTY if failed else "",
         )
 
 
 def _extracted(path: Path, task: str, setting: str, scorer: str, keys: dict[str, str]) -> Iterator[Row]:
     """Sources that recorded the extracted answer (`pred`): it is compared anew, by value where it is a number."""
+    judge = answer_of(scorer)
     for output in read_jsonl(path):
-        said = output["pred"]
         yield row(
             node=output["model"],
             task=task,
             setting=setting,
             item=keys[output["id"]],
-            scored=_judge(scorer, said, output["gold"], output["output"]),
+            scored=judge(output, output["output"]),
             output=output["output"],
             shots=f"pot-{setting}" if setting == "few-shot-pot" else "",
         )
-
-
-def _judge(scorer: str, said: Any, gold: Any, output: str) -> Scored:
-    if said is None or not str(said).strip():
-        return Scored(score=0.0, extracted=None, flag="unextracted" if output.strip() else "empty")
-    return score(scorer, str(said), str(gold))
 
 
 def _tuned(path: Path, keys: dict[str, str]) -> Iterator[Row]:
@@ -169,6 +152,6 @@ def _tuned(path: Path, keys: dict[str, str]) -> Iterator[Row]:
             task="gsm8k",
             setting=setting,
             item=keys[output["id"]],
-            scored=score("gsm8k_flexible", output["output"], output["gold"]),
+            scored=BENCHMARKS["gsm8k_openai_2021"].judge(output, output["output"]),
             output=output["output"],
         )
