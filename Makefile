@@ -35,8 +35,9 @@ lint: setup      ## style, types, import floors
 bench: setup     ## side by side with lm-eval: same work, equal outputs, ratios
 	$(BIN)/python -m benchmarks.against_lm_eval
 
-validate: setup  ## minutes of simulation: coverage and size of every test and interval
+validate: setup  ## minutes of simulation: coverage and size of every test and interval, printed, then checked
 	$(BIN)/python -m benchmarks.validate_stats
+	CAPEVAL_SLOW=1 $(BIN)/python -m pytest tests/stats/test_simulation.py
 
 gallery: setup   ## rebuild the examples in reports/gallery
 	$(BIN)/python reports/build_gallery.py

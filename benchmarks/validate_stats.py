@@ -2,7 +2,7 @@
 
 Every scenario is a truth that is known, because it is planted. Right-or-wrong items that are independent are counted
 out exactly (all outcomes, times their probability); everything else is simulated through the public functions.
-The table of docs/statistics.md is this program's output:
+The tables of docs/statistics.md are this program's output (`make validate` runs it, then the checks on it):
 
     python -m benchmarks.validate_stats            # all scenarios, 4,000 repetitions each: some minutes on one core
     python -m benchmarks.validate_stats --reps 500 # a quick look

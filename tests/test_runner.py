@@ -192,7 +192,7 @@ def test_two_checkpoints_of_one_name_do_not_overwrite_each_other(tiny_checkpoint
     other = tmp_path / "deeper" / "tiny"
     shutil.copytree(tiny_checkpoint, other)
     run(str(tiny_checkpoint), "smoke", options=RunOptions(limit=1))
-    with pytest.raises(UsageError, match="another checkpoint .*--node"):
+    with pytest.raises(UsageError, match="another checkpoint.*--node"):
         run(str(other), "smoke", options=RunOptions(limit=1))
     renamed = run(str(other), "smoke", options=RunOptions(limit=1, node="copy of tiny"))
     assert Path(renamed.manifest["folder"]).name == "copy--of--tiny-smoke-first1"

@@ -11,6 +11,8 @@ from typing import Any
 
 _LABELS = {"gained": "gained", "lost": "lost", "equivalent": "equivalent", "cant_tell": "can't tell"}
 _NEUTRAL = {"gained": "increased", "lost": "decreased"}
+CONFOUND_CHARACTERS = 80
+"""Of the confounds that a sentence quotes; the ledger holds them whole."""
 
 
 def label_of(answer: str, orientation: str) -> str:
@@ -47,21 +49,50 @@ def p_text(p: float) -> str:
 
 
 def sentence(row: Mapping[str, Any], *, alpha: float = 0.05) -> str:
-    """The verdict on one row of the ledger."""
+    """The verdict on one row of the ledger; what confounds it stands at its end."""
+    text = _verdict(row) + (f"; confounded: {_begin(str(row['confounds']))}" if row["confounds"] else "")
+    return text if text.endswith("…") else f"{text}."
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
     two_ends = row["kind"] not in ("within", "difference")
     who = f"{row['parent']} → {row['child']}" if two_ends else str(row["contrast"])
     what = f"{row['task']} ({row['setting']})"
     if row["answer"] == "cant_tell" and row["reason"]:
-        return f"{who}: can't tell on {what}: {_why(row)}."
+        return f"{who}: can't tell on {what}: {_why(row)}"
     unit = str(row["unit"])
-    size = f"{amount(row['delta'], unit)} [{_bound(row['low'], unit)}, {_bound(row['high'], unit)}]"
-    evidence = f"{size}, {p_text(row['p_adjusted'])} adjusted, n = {int(row['n'])}"
+    size = f"{amount(row['delta'], unit)} {_interval(row['low'], row['high'], unit)}"
+    other = beyond(row)
+    evidence = f"{size}{f' ({other})' if other else ''}, {p_text(row['p_adjusted'])} adjusted, n = {int(row['n'])}"
     if row["answer"] == "equivalent":
-        return f"{who}: equivalent on {what} within ±{amount(row['margin'], unit, signed=False)}: {evidence}."
+        return f"{who}: equivalent on {what} within ±{amount(row['margin'], unit, signed=False)}: {evidence}"
     if row["answer"] == "cant_tell":
-        return f"{who}: can't tell on {what}: {evidence}; {_limits(row)}."
+        return f"{who}: can't tell on {what}: {evidence}; {_limits(row)}"
     negligible = ", inside the margin" if row["reason"] == "negligible" else ""
-    return f"{who}: {label_of(str(row['answer']), str(row['orientation']))} on {what}: {evidence}{negligible}."
+    return f"{who}: {label_of(str(row['answer']), str(row['orientation']))} on {what}: {evidence}{negligible}"
+
+
+def beyond(row: Mapping[str, Any]) -> str:
+    """For a benchmark that is a fixed list of subtasks: the interval for others of their kind, or nothing.
+
+    >>> beyond({"low_clustered": 0.124, "high_clustered": 0.306, "unit": "points"})
+    '[+12.4, +30.6] over other subtasks'
+    """
+    low, high = row["low_clustered"], row["high_clustered"]
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"{_interval(low, high, str(row['unit']))} over other subtasks"
+
+
+def _interval(low: float, high: float, unit: str) -> str:
+    return f"[{_bound(low, unit)}, {_bound(high, unit)}]"
+
+
+def _begin(text: str) -> str:
+    """The first words, as many as fit."""
+    if len(text) <= CONFOUND_CHARACTERS:
+        return text
+    return text[: CONFOUND_CHARACTERS - 1].rpartition(" ")[0].rstrip(" ,;:(") + "…"
 
 
 def _bound(value: float, unit: str) -> str:

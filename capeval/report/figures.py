@@ -14,8 +14,10 @@ from capeval.core import Stage, Tree
 from capeval.report.words import clean
 
 BOX_WIDTH, BOX_HEIGHT = 178, 72
-GAP, PITCH, EDGE_PAD = 118, 92, 14
-"""Pixels: between columns (an edge's label stands there), between rows, around the drawing."""
+PITCH, EDGE_PAD = 92, 14
+"""Pixels: between rows, around the drawing."""
+GAPS, PAGE_WIDTH = (128, 176), 1130
+"""Pixels: least and most between columns, where an edge's label stands, and what the drawing may fill unscrolled."""
 
 
 def tree_drawing(tree: Tree, contrasts: Sequence[Mapping[Any, Any]], nodes_with: Mapping[str, str]) -> dict[str, Any]:
@@ -33,7 +35,8 @@ def tree_drawing(tree: Tree, contrasts: Sequence[Mapping[Any, Any]], nodes_with:
     names = {stage.name for stage in tree.stages}
     parents = {s.name: s.parent if s.parent in names and s.parent != s.name else None for s in tree.stages}
     columns, rows = _places(tree, parents)
-    x = {name: EDGE_PAD + columns[name] * (BOX_WIDTH + GAP) for name in columns}
+    gap = _gap(max(columns.values(), default=0))
+    x = {name: EDGE_PAD + columns[name] * (BOX_WIDTH + gap) for name in columns}
     y = {name: EDGE_PAD + rows[name] * PITCH for name in rows}
     by_ends = {(c["parent"], c["child"]): i for i, c in enumerate(contrasts) if c["kind"] == "edge"}
     nodes = [_node(stage, x[stage.name], y[stage.name], nodes_with.get(stage.name, "")) for stage in tree.stages]
@@ -54,7 +57,7 @@ def tree_drawing(tree: Tree, contrasts: Sequence[Mapping[Any, Any]], nodes_with:
     return {
         "width": max(x.values(), default=0) + BOX_WIDTH + EDGE_PAD,
         "height": max(y.values(), default=0) + BOX_HEIGHT + EDGE_PAD,
-        "box": {"width": BOX_WIDTH, "height": BOX_HEIGHT, "gap": GAP},
+        "box": {"width": BOX_WIDTH, "height": BOX_HEIGHT, "gap": gap},
         "nodes": nodes,
         "edges": edges,
     }
@@ -89,6 +92,14 @@ def _places(tree: Tree, parents: Mapping[str, str | None]) -> tuple[dict[str, in
             columns[name], rows[name] = depth, float(slot)
             slot += 1
     return columns, rows
+
+
+def _gap(generations: int) -> int:
+    """Between columns: as wide as the page lets it be, so that labels can name their task."""
+    if not generations:
+        return GAPS[0]
+    room = (PAGE_WIDTH - 2 * EDGE_PAD - BOX_WIDTH * (generations + 1)) // generations
+    return max(GAPS[0], min(GAPS[1], room))
 
 
 def _node(stage: Stage, x: float, y: float, data: str) -> dict[str, Any]:

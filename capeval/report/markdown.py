@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from capeval.attribution.sentences import beyond
 from capeval.core import Verdict
 from capeval.report.findings import ranked
 from capeval.report.words import (
@@ -33,8 +34,11 @@ def markdown_effects(frame: pd.DataFrame) -> str:
     head = ["contrast", "task · setting", "n", "scores", "difference [95 %]", "p adj.", "answer"]
     rows = []
     for row in ranked(frame).to_dict("records"):
-        cells = [str(row["contrast"]), task_name(row), count_text(row), scores_text(row), difference_text(row),
-                 short_p(row["p_adjusted"]), answer_text(row)]  # fmt: skip
+        other = beyond(row)  # type: ignore[arg-type]
+        difference = difference_text(row) + (f" ({other})" if other else "")
+        answer = answer_text(row) + (f", confounded: {row['confounds']}" if row["confounds"] else "")
+        cells = [str(row["contrast"]), task_name(row), count_text(row), scores_text(row), difference,
+                 short_p(row["p_adjusted"]), answer]  # fmt: skip
         rows.append([_escape(cell) for cell in cells])
     return _table(head, "llrrrrl", rows)
 

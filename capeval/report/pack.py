@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from capeval.core import EFFECT_COLUMNS, FLIP_COLUMNS, PUBLISHED_COLUMNS, PUBLISHED_EFFECT_COLUMNS, SCORE_COLUMNS
+from capeval.report import sources
 from capeval.report.findings import contrasts, kind_words, ranked
 from capeval.store.files import finite
 from capeval.store.traces import Trace
@@ -23,7 +24,7 @@ ANSWER_CHARACTERS = 4000
 TEXT_BUDGET = 3_000_000
 """Characters of answers in one page; beyond it flips keep their scores and lose their text, and the page says so."""
 
-_UNSHOWN = ("tree", "se", "low_equivalence", "high_equivalence")
+_UNSHOWN = ("tree",)
 _TASK_FACTS = ("name", "capability", "metric", "orientation", "unit", "margin", "chance", "cluster", "threshold",
                "scorer", "source", "licence", "note")  # fmt: skip
 
@@ -41,13 +42,16 @@ def payload(trace: Trace) -> dict[str, Any]:
     table = effects[[c for c in EFFECT_COLUMNS if c not in _UNSHOWN]].assign(
         rank=[order[i] for i in effects.index], place=[place[(str(k), str(c))] for k, c in names]
     )
+    notes = sources.contrast_notes(trace.tree)
     flips, cut = _flips(trace.flips)
     return {
         "tree": trace.tree.name,
         "level": trace.provenance.get("level"),
-        "nodes": [{"name": s.name, "title": s.title, "kind": s.kind} for s in trace.tree.stages],
+        "nodes": sources.nodes(trace.tree),
         "tasks": [{k: v for k, v in asdict(t).items() if k in _TASK_FACTS} for t in trace.tree.tasks],
-        "contrasts": [{**c, "kindWords": kind_words(c["kind"])} for c in found],
+        "contrasts": [
+            {**c, "kindWords": kind_words(c["kind"]), "note": notes.get((c["kind"], c["name"]), "")} for c in found
+        ],
         "effects": pack(table),
         "scores": pack(trace.scores[list(SCORE_COLUMNS)]),
         "published": pack(trace.published[list(PUBLISHED_COLUMNS)]),

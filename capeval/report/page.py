@@ -19,17 +19,18 @@ import jinja2
 from markupsafe import Markup
 
 from capeval import shipped
-from capeval.attribution.sentences import p_text
+from capeval.attribution.sentences import amount, p_text
 from capeval.core import STAGE_KINDS
+from capeval.report import sources
 from capeval.report.figures import known_nodes, tree_drawing
 from capeval.report.findings import CERTAIN, contrasts, counts, findings, headline
 from capeval.report.pack import payload, to_json
-from capeval.report.words import MARKS, clean
+from capeval.report.words import MARKS, clean, cut_notes, signed
 from capeval.store.files import make_folder, write_text
 from capeval.store.traces import Trace
 
 FILE = "report.html"
-SCRIPTS = ("data.js", "heatmap.js", "forest.js", "ledger.js", "detail.js", "report.js")
+SCRIPTS = ("data.js", "sources.js", "heatmap.js", "forest.js", "ledger.js", "detail.js", "report.js")
 """One scope, in this order; report.js starts the page."""
 PLOTLY = "vendor/plotly-cartesian.min.js"
 HEADLINES = 5
@@ -82,10 +83,12 @@ def _story(trace: Trace) -> dict[str, Any]:
     """What the page says before any script runs: findings, the tree, methods, provenance."""
     effects = trace.effects.reset_index(drop=True)
     found = contrasts(effects)
-    lines = [_finding(row, index) for index, row in _indexed(findings(effects, trace.tree.second_metrics()))]
+    certain = _indexed(findings(effects, trace.tree.second_metrics()))
+    lines = [_finding(row, index) for index, row in certain]
     stages = [line for line in lines if line["kind"] == "edge"]
     drawing = tree_drawing(trace.tree, found, known_nodes(trace.scores, trace.published))
     _mark_published(drawing, trace)
+    _mark_largest(drawing, [row for _, row in certain if row["kind"] == "edge"])
     tree = trace.tree
     return {
         "title": clean(tree.title) or clean(tree.name),
@@ -103,12 +106,15 @@ def _story(trace: Trace) -> dict[str, Any]:
         },
         "drawing": drawing,
         "contrasts": found,
+        "sources": sources.nodes(tree),
+        "notes": [(clean(name), note) for (_, name), note in sources.contrast_notes(tree).items()],
         "kinds": [kind for kind in STAGE_KINDS if any(stage.kind == kind for stage in tree.stages)],
         "certainties": sorted({edge["certainty"] for edge in drawing["edges"] if not edge["rival"]}),
         "rivals": any(edge["rival"] for edge in drawing["edges"]),
         "published": len(trace.published),
         "alpha": f"{trace.provenance.get('alpha', 0.05):g}".replace("0.", "."),
         "provenance": _facts({"tree_digest": tree.digest, **trace.provenance}),
+        "cut": _cut(trace.provenance),
         "command": clean(trace.provenance.get("command", "")),
         "tasks": tree.tasks,
     }  # fmt: skip
@@ -138,6 +144,38 @@ def _mark_published(drawing: dict[str, Any], trace: Trace) -> None:
     pairs = trace.published_effects.groupby(["parent", "child"], observed=True).size()
     for edge in drawing["edges"]:
         edge["published"] = 0 if edge["rival"] else int(pairs.get((edge["parent"], edge["child"]), 0))
+
+
+def _mark_largest(drawing: dict[str, Any], certain: list[dict[Any, Any]]) -> None:
+    """The largest certain effect of each drawn edge: in short for its label, in full for who points at it."""
+    first: dict[tuple[str, str], dict[Any, Any]] = {}
+    for row in certain:
+        first.setdefault((row["parent"], row["child"]), row)
+    for edge in drawing["edges"]:
+        largest = None if edge["rival"] else first.get((edge["parent"], edge["child"]))
+        edge["largest"] = _largest(largest) if largest else None
+
+
+def _largest(row: Mapping[Any, Any]) -> dict[str, Any]:
+    task, setting, unit = clean(row["task"]), clean(row["setting"]), str(row["unit"])
+    doubt = ", confounded" if row["confounds"] else ""
+    return {
+        "task": task, "size": _rounded(row["delta"], unit), "label": row["label"], "confounded": bool(doubt),
+        "full": f"{task} ({setting}) {amount(row['delta'], unit)}{doubt}",
+    }  # fmt: skip
+
+
+def _rounded(value: float, unit: str) -> str:
+    """Without decimals, as far as a label on an edge may speak."""
+    return f"{value * 100:+.0f}".replace("-", "−") if unit == "points" else signed(value, unit)
+
+
+def _cut(provenance: Mapping[str, Any]) -> list[str]:
+    """Prompts that models could not read whole, node by node."""
+    runs = provenance.get("runs")
+    found = runs.items() if isinstance(runs, Mapping) else ()
+    return [f"{clean(node)}: {note}" for node, run in found if isinstance(run, Mapping)
+            for note in cut_notes(run.get("cut"))]  # fmt: skip
 
 
 def _facts(value: Any) -> Any:

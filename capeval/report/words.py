@@ -116,5 +116,24 @@ def gate_line(verdicts: Sequence[Verdict]) -> str:
     return f"{status_text(overall)} ({parts or 'no rules'})"
 
 
+def cut_notes(cut: Any) -> list[str]:
+    """What a run's manifest says of prompts longer than the model's window, a sentence for every task and setting.
+
+    >>> cut_notes({"bbh cot": {"prompts": 12, "tokens": 340}})
+    ["12 prompts of bbh cot did not fit into the model's window and lost 340 tokens on their left"]
+    """
+    if not isinstance(cut, Mapping):
+        return []
+    notes = []
+    for name, part in cut.items():
+        prompts, tokens = int(part["prompts"]), int(part["tokens"])
+        many, whose = ("prompt", "its") if prompts == 1 else ("prompts", "their")
+        notes.append(
+            f"{prompts:,} {many} of {clean(name)} did not fit into the model's window and lost {tokens:,} "
+            f"{'token' if tokens == 1 else 'tokens'} on {whose} left"
+        )
+    return notes
+
+
 def _missing(value: float) -> bool:
     return value is None or not math.isfinite(value)

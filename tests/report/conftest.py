@@ -50,8 +50,8 @@ _SKILL = {
 }  # fmt: skip
 
 
-def _link(parent: str, certainty: str = "documented") -> Link:
-    return Link(parent=parent, certainty=certainty, source="a paper")  # type: ignore[arg-type]
+def _link(parent: str, certainty: str = "documented", note: str = "") -> Link:
+    return Link(parent=parent, certainty=certainty, source="a paper", note=note)  # type: ignore[arg-type]
 
 
 TREE = Tree(
@@ -63,7 +63,10 @@ TREE = Tree(
         Stage(name="continued", kind="continued", links=(_link("base"),)),
         Stage(name="code", kind="code", links=(_link("base", "reported"),)),
         Stage(name="sft", kind="sft", links=(_link("base"), _link("continued", "disputed"))),
-        Stage(name="code-sft", kind="sft", links=(_link("code", "disputed"), _link("sft", "disputed"))),
+        Stage(
+            name="code-sft", kind="sft", source="a model card", note="the stage mixes two things",
+            links=(_link("code", "disputed", "as its maker says"), _link("sft", "disputed", HOSTILE[1])),
+        ),
         Stage(name="reward", kind="reward", links=(_link("sft"),)),
         Stage(name="ppo", kind="rlhf", links=(_link("sft"),)),
         Stage(name="ppo-ptx", kind="rlhf", links=(_link("sft"),)),
@@ -87,10 +90,11 @@ TREE = Tree(
             cells=(Cell(node="code", weight=1, setting="cot"), Cell(node="code", weight=-1, setting="direct")),
         ),
         Contrast(
-            name="ppo → ppo-ptx", kind="sibling", confounds=("another seed", HOSTILE[1]),
+            name="ppo → ppo-ptx", kind="sibling", confounds=("another seed", HOSTILE[1]), note="the pretraining term",
             cells=(Cell(node="ppo-ptx", weight=1), Cell(node="ppo", weight=-1)),
         ),
     ),
+    edge_notes={"base -> continued": {"confounds": ("a longer window",)}},
     digest="0123456789abcdef",
 )  # fmt: skip
 

@@ -161,6 +161,20 @@ def test_a_node_drives_every_view(page: Page, trace: Trace) -> None:
     assert len(_rows(page)) == ((effects["parent"] == "ppo") | (effects["child"] == "ppo")).sum()
 
 
+def test_a_choice_shows_who_says_so(page: Page, trace: Trace) -> None:
+    names = [stage.name for stage in trace.tree.stages]
+    page.click(".node", names.index("code-sft"))
+    said = dict(zip(page.texts("#selected dt"), page.texts("#selected dd"), strict=True))
+    assert said["Source"] == "a model card"
+    assert said["Parent link"] == "from code (disputed): a paper; as its maker says"
+    assert said["Rival reading"] == f"from sft (disputed): a paper; {HOSTILE[1]}"
+    page.open("#sibling=ppo+%E2%86%92+ppo-ptx")
+    said = dict(zip(page.texts("#selected dt"), page.texts("#selected dd"), strict=True))
+    assert said["Note"] == "the pretraining term"
+    assert said["Confounds"].startswith("another seed; ")
+    assert page.run("return document.querySelectorAll('#selected script').length") == 0
+
+
 def test_a_finding_opens_its_row(page: Page) -> None:
     page.click(".finding")
     assert len(page.texts("tr.drill")) == 1
@@ -212,6 +226,14 @@ def test_drill_down_shows_both_answers_as_text(page: Page, trace: Trace) -> None
     drill = page.texts("tr.drill")[0]
     assert effects.loc[row, "sentence"] in drill
     assert effects.loc[row, "method"] in drill
+    facts = dict(zip(page.texts("tr.drill dt"), page.texts("tr.drill dd"), strict=True))
+    assert facts["Standard error"] == f"{effects.loc[row, 'se'] * 100:.1f} points"
+    for name, ends in (
+        ("95 % interval", ("low", "high")),
+        ("90 % interval, for equivalence and gates", ("low_equivalence", "high_equivalence")),
+    ):
+        assert facts[name] == interval(*effects.loc[row, list(ends)], "points")
+    assert facts["Parent link"].startswith(f"from {first['parent']} (")
     shown = page.texts("tr.drill .flip pre")
     assert shown[:2] == [_dom(first["parent_response"]), _dom(first["child_response"])]
     assert page.run("return document.querySelectorAll('tr.drill img, tr.drill script, tr.drill svg').length") == 0
@@ -246,7 +268,7 @@ def test_the_policy_stops_what_slips_through(page: Page) -> None:
     assert all("Content Security Policy" in message for message in refused)
 
 
-def test_heatmap_speaks_on_hover_and_by_arrow_keys(page: Page) -> None:
+def test_heatmap_speaks_on_hover_and_by_arrow_keys(page: Page, trace: Trace) -> None:
     cell = page.browser.find_elements(By.CSS_SELECTOR, "#heat tbody td")[0]
     page.run("arguments[0].focus()", cell)
     tip = page.texts("#tip")[0]
@@ -256,6 +278,11 @@ def test_heatmap_speaks_on_hover_and_by_arrow_keys(page: Page) -> None:
     assert page.texts("#tip")[0] != tip
     page.click("#heat-deltas")
     assert any(text.startswith("▲") for text in page.texts("#heat td"))
+    confounded = (trace.effects["kind"] == "edge") & (trace.effects["confounds"] != "")
+    assert sum(text.endswith("†") for text in page.texts("#heat td")) == confounded.sum() > 0
+    tips = page.run("return [...document.querySelectorAll('#heat td')].map((cell) => cell.dataset.tip)")
+    assert sum("† confounded: a longer window" in tip for tip in tips) == confounded.sum()
+    assert "† confounded" in page.texts("#heat-note")[0]
 
 
 def test_theme_turns_the_whole_page(page: Page) -> None:

@@ -123,6 +123,39 @@ def test_provenance_is_shown(page: str) -> None:
         assert text in shown
 
 
+def test_prompts_that_were_cut_stand_in_the_provenance(trace: Trace) -> None:
+    runs = {"<b>sft</b>": {"cut": {"bbh cot": {"prompts": 12, "tokens": 340}}}, "ppo": {"suite": "cot"}}
+    shown = render(replace(trace, provenance={**trace.provenance, "runs": runs})).partition('id="provenance"')[2]
+    said = "&lt;b&gt;sft&lt;/b&gt;: 12 prompts of bbh cot did not fit into the model&#39;s window and lost 340 tokens"
+    assert said in shown
+
+
+def test_the_tree_names_its_sources_without_scripts(page: str) -> None:
+    part = re.search(r'<details class="sources">(.*?)</details>', page, flags=re.S)
+    assert part
+    entries = dict(re.findall(r"<div><dt>(\S+) .*?</dt>(.*?)</div>", part.group(1), flags=re.S))
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", entries["code-sft"]))
+    assert "Source: a model card" in text
+    assert "Note: the stage mixes two things" in text
+    assert "From code disputed a paper; as its maker says" in text
+    assert f"Rival reading, from sft disputed a paper; {html.escape(HOSTILE[1])}" in text
+    assert "No parent is drawn." in entries["base"]
+    assert "the pretraining term" in part.group(1)
+    assert part.group(1).count("<div>") == len(TREE.stages) + 1
+
+
+def test_edges_name_their_largest_certain_effect(page: str, trace: Trace) -> None:
+    stages = findings(trace.effects[trace.effects["kind"] == "edge"], TREE.second_metrics())
+    first = stages.drop_duplicates(["parent", "child"])
+    labels = re.findall(r'<button type="button" class="edge".*?</button>', page, flags=re.S)
+    named = [label for label in labels if 'class="largest"' in label]
+    assert len(named) == len(first)
+    row = first[(first["parent"] == "sft") & (first["child"] == "ppo")].iloc[0]
+    label = next(label for label in named if "sft → ppo," in label)
+    assert f">{row['delta'] * 100:+.0f}".replace("-", "−") in label
+    assert label.count("largest certain effect: ") == 2
+
+
 def test_an_empty_trace_renders(trace: Trace) -> None:
     empty = replace(
         trace,

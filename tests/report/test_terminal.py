@@ -14,7 +14,7 @@ from rich.console import Console
 
 from capeval.core import SCORE_COLUMNS, TaskSpec, Verdict
 from capeval.report.terminal import print_effects, print_gate, print_run, print_table, print_trace
-from capeval.report.words import clean, interval, number, short_p, signed
+from capeval.report.words import clean, cut_notes, interval, number, short_p, signed
 from capeval.store.runs import Run, as_records, make_manifest
 from capeval.store.traces import Trace
 
@@ -70,6 +70,33 @@ def test_doubtful_links_are_named(trace: Trace) -> None:
     assert "code → code-sft (disputed link)" in _printed(print_trace, trace)
 
 
+def test_confounded_effects_are_marked_and_say_by_what(trace: Trace) -> None:
+    lines = _printed(print_trace, trace).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("ppo → ppo-ptx "))
+    assert lines[start + 1].startswith("  † confounded: another seed; </script>")
+    assert lines[start + 2].endswith("gained †")
+    assert "gained †" not in "\n".join(lines[lines.index("Stages") : lines.index("Branches")])
+    sibling = trace.effects[trace.effects["kind"] == "sibling"]
+    only = _printed(print_trace, replace(trace, effects=sibling))
+    assert "largest first (adjusted p ≤ .05; † confounded)" in only
+    assert "n = 60 †" in only
+
+
+def test_a_benchmark_of_subtasks_shows_both_intervals(trace: Trace) -> None:
+    within = trace.effects[trace.effects["kind"] == "within"].assign(low_clustered=0.124, high_clustered=0.306)
+    lines = _printed(print_effects, within).splitlines()
+    row = next(i for i, line in enumerate(lines) if line.startswith("  sums · cot − direct"))
+    assert lines[row + 1] == "      [+12.4, +30.6] over other subtasks"
+    assert not any("other subtasks" in line for line in _printed(print_trace, trace).splitlines())
+
+
+def test_large_effects_of_stages_leave_room_for_contrasts_within_a_node(trace: Trace) -> None:
+    edges = trace.effects[trace.effects["kind"] == "edge"].assign(kind="path")
+    small = trace.effects[trace.effects["kind"] == "within"].assign(delta=0.05)
+    text = _printed(print_trace, replace(trace, effects=pd.concat([trace.effects, edges, small], ignore_index=True)))
+    assert "sums · cot − direct" in text.partition("Within a node")[2]
+
+
 def test_hostile_names_neither_move_the_cursor_nor_become_markup(trace: Trace) -> None:
     text = _printed(print_trace, replace(trace, tree=replace(trace.tree, title="[bold red]" + "".join(HOSTILE))))
     assert "[bold red]" in text
@@ -102,6 +129,16 @@ def test_a_run_shows_score_interval_n_and_flags(trace: Trace) -> None:
     assert "On the same items" in text
     assert "sums · cot − direct" in text
     assert "On the same items" not in _printed(print_run, run, scores, within.iloc[:0])
+
+
+def test_a_run_says_which_prompts_were_cut(trace: Trace) -> None:
+    cut = {"bbh cot": {"prompts": 12, "tokens": 1340}, "gsm8k direct": {"prompts": 1, "tokens": 1}}
+    spec = TaskSpec(name="sums", capability="cot", metric="exact_match")
+    run = Run(node="mine", manifest={**make_manifest(node="mine", tasks=(spec,)), "cut": cut}, records=as_records([]))
+    text = _printed(print_run, run, trace.scores.iloc[:1], trace.effects.iloc[:0])
+    assert "12 prompts of bbh cot did not fit into the model's window and lost 1,340 tokens on their left" in text
+    assert "1 prompt of gsm8k direct did not fit into the model's window and lost 1 token on its left" in text
+    assert cut_notes(None) == cut_notes({}) == []
 
 
 def test_a_gate_ends_with_its_verdict(verdicts: list[Verdict]) -> None:

@@ -1,13 +1,16 @@
 """Measured coverage and size: 95 % ± 1.5 and at most 5 %, with room for what repetitions leave unsure.
 
-The whole grid (some minutes): CAPEVAL_SLOW=1 pytest tests/stats/test_simulation.py
+Four scenarios of the grid cover less than that; they are named here (`SHORT`) and in docs/statistics.md.
+The whole grid (some minutes): `make validate`, or CAPEVAL_SLOW=1 pytest tests/stats/test_simulation.py
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -77,20 +80,38 @@ def test_ignoring_clusters_would_be_caught():
 
 
 SHORT = {
-    "32 clusters of 12 items (12 ± 13.2), ICC 0.3, rate 90%",
-    "32 clusters of 12 items (12 ± 13.2), ICC 0.3, gains 5%, losses 0%",
+    "32 clusters of 3 items (3 ± 2.4), ICC 0.3, rate 90%": 0.933,
+    "32 clusters of 12 items (12 ± 13.2), ICC 0.3, rate 90%": 0.912,
+    "32 clusters of 12 items (equal), ICC 0.3, gains 5%, losses 0%": 0.924,
+    "32 clusters of 12 items (12 ± 13.2), ICC 0.3, gains 5%, losses 0%": 0.893,
 }
-"""Known to cover less than 93.5 %, and said so in docs/statistics.md: a few large clusters decide."""
+"""Known to cover less than 93.5 %, and by how much: a few large clusters decide."""
+USED = [scenario for scenario in measure.scenarios(SLOW_REPS) if scenario.func is not measure.wald]
+"""The rest is measured for comparison, and nothing is promised of it."""
+
+
+def documented() -> dict[str, float]:
+    """Coverage of every scenario in the tables of docs/statistics.md, those of the methods in use."""
+    text = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")
+    used = text.partition("**for comparison")[0]
+    rows = re.findall(r"^\| (.+?) \| ([\d.]+)% \| [\d.]+% \|", used, flags=re.MULTILINE)
+    return {scenario: round(float(share) / 100, 3) for scenario, share in rows}
+
+
+def test_the_document_names_every_scenario_that_falls_short():
+    shares = documented()
+    assert len(shares) == len(USED)
+    assert {scenario: share for scenario, share in shares.items() if share < 0.935} == SHORT
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("CAPEVAL_SLOW"), reason="minutes of simulation: set CAPEVAL_SLOW=1")
-@pytest.mark.parametrize("scenario", measure.scenarios(SLOW_REPS), ids=lambda s: "-".join(map(str, scenario_id(s))))
+@pytest.mark.parametrize("scenario", USED, ids=lambda s: "-".join(map(str, scenario_id(s))))
 def test_whole_grid(scenario: partial[measure.Measured]):
     measured = scenario()
     if measured.scenario in SHORT:
-        assert measured.coverage >= 0.88
-    elif not measured.group.startswith("for comparison"):
+        assert measured.coverage == pytest.approx(SHORT[measured.scenario], abs=4 * measured.noise)
+    else:
         check(measured, may_exceed=True)
 
 

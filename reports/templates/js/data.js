@@ -7,10 +7,12 @@ const EFFECTS = unpack(DATA.effects);
 const SCORES = unpack(DATA.scores);
 const PUBLISHED = unpack(DATA.published);
 const PUBLISHED_EFFECTS = unpack(DATA.publishedEffects);
+const NODES = new Map(DATA.nodes.map((node) => [node.name, node]));
 const TASKS = new Map(DATA.tasks.map((task) => [task.name, task]));
 let flipIndex = null;
 
 EFFECTS.forEach((row, index) => { row.id = index; });
+DATA.contrasts.forEach((contrast, index) => { contrast.index = index; });
 
 function unpack(table) {
   const columns = Object.entries(table.columns).map(([name, column]) =>

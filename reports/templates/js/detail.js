@@ -10,23 +10,32 @@ function drillRow(row) {
 function evidence(row) {
   const unit = row.unit;
   const task = TASKS.get(wholeTask(row.task)) || {};
+  const these = `these ${row.n_clusters} strata${task.cluster ? ` (${task.cluster})` : ""}`;
   const facts = [
     ["Method", row.method],
     ["p (unadjusted → adjusted)", `${shortP(row.p)} → ${shortP(row.p_adjusted)} in the family “${row.family}”`],
     ["Pairs", `${count(row.n)} used, ${count(row.dropped)} dropped${row.n_clusters ? `, ${row.n_clusters} clusters${task.cluster ? ` (${task.cluster})` : ""}` : ""}`],
     ["Smallest visible effect (MDE)", known(row.mde) ? `${number(row.mde, unit)} ${unitWord(unit)}` : "–"],
-    ["Items that the margin takes", known(row.n_needed) ? `about ${count(roundUp(row.n_needed))} for ±${number(row.margin, unit)} ${unitWord(unit)}` : `these ${count(row.n)} suffice for ±${number(row.margin, unit)} ${unitWord(unit)}`],
-    ["Interval that generalises to other clusters", known(row.low_clustered) ? interval(row.low_clustered, row.high_clustered, unit) : ""],
+    ["Items that the margin takes", itemsNeeded(row)],
+    ["Standard error", known(row.se) ? `${number(row.se, unit)} ${unitWord(unit)}` : ""],
+    [known(row.low_clustered) ? `95 % interval, ${these}` : "95 % interval", interval(row.low, row.high, unit)],
+    ["95 % interval, over others of their kind", interval(row.low_clustered, row.high_clustered, unit)],
+    ["90 % interval, for equivalence and gates", interval(row.low_equivalence, row.high_equivalence, unit)],
     ["Metric", [row.metric, row.orientation === "none" ? "neither way is better" : `${row.orientation} is better`, task.threshold].filter(Boolean).join("; ")],
     ["Scorer", task.scorer],
     ["Why it can't be told", row.reason === "negligible" ? "" : row.reason],
     ["Confounds", row.confounds || "none recorded"],
-    ["Parent link", row.certainty],
+    ...effectSources(row),
     ["Task's source", [task.source, task.licence].filter(Boolean).join("; ")],
-    ["Note", task.note],
+    ["Note on the task", task.note],
   ];
-  if (!known(row.n_needed) && row.answer === "cant_tell") facts[4][1] = "unknown";
-  return make("dl", { class: "pairs" }, facts.filter(([, value]) => value).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+  return factList(facts);
+}
+
+function itemsNeeded(row) {
+  const margin = `±${number(row.margin, row.unit)} ${unitWord(row.unit)}`;
+  if (known(row.n_needed)) return `about ${count(roundUp(row.n_needed))} for ${margin}`;
+  return row.answer === "cant_tell" ? "unknown" : `these ${count(row.n)} suffice for ${margin}`;
 }
 
 function flipList(row) {

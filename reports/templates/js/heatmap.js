@@ -27,7 +27,7 @@ function drawHeatmap(state) {
   roving(table);
   const note = heatMode === "scores"
     ? "Depth of blue is the size of the score within its row's scale, not its worth. Point at a cell, or move with arrow keys, for interval and n."
-    : "Blue: gained. Orange: lost. Grey: can't tell. Each cell is the node minus its drawn parent, in the row's unit.";
+    : "Blue: gained. Orange: lost. Grey: can't tell. Each cell is the node minus its drawn parent, in the row's unit. † confounded: something else differs as well; point at the cell to see what.";
   document.getElementById("heat-note").textContent = note;
 }
 
@@ -65,7 +65,7 @@ function heatCell(cell, row, node, state) {
   const scores = heatMode === "scores";
   const text = scores ? number(cell.score, cell.unit) : signed(cell.delta, cell.unit);
   const td = make("td", { class: (scores ? "value" : deltaClass(cell)) + on, tabindex: -1, "data-tip": scores ? scoreTip(cell) : deltaTip(cell) },
-    scores ? text : `${MARKS[cell.label] || ""} ${text}`);
+    scores ? text : `${MARKS[cell.label] || ""} ${text}${cell.confounds ? "†" : ""}`);
   td.style.setProperty("--v", String(scores ? share(cell.score, cell, row) : Math.min(1, Math.abs(cell.delta) * (cell.unit === "points" ? 2.5 : 0))));
   if (!scores) td.addEventListener("click", () => openRow(cell.id));
   return td;
@@ -95,7 +95,7 @@ function deltaTip(effect) {
   return [effect.contrast, taskName(effect),
     `${number(effect.parent_score, effect.unit)} → ${number(effect.child_score, effect.unit)} ${unitWord(effect.unit)}`,
     `${signed(effect.delta, effect.unit)} ${interval(effect.low, effect.high, effect.unit)}, p adj. ${shortP(effect.p_adjusted)}, n = ${count(effect.n)}`,
-    effect.label].join("\n");
+    effect.label, effect.confounds ? `† confounded: ${cut(effect.confounds, 160)}` : ""].filter(Boolean).join("\n");
 }
 
 function marked(node, state) {

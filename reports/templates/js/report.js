@@ -54,9 +54,10 @@ function drawSelected(rows) {
   const tally = {};
   rows.forEach((row) => { tally[row.label] = (tally[row.label] || 0) + 1; });
   const parts = Object.keys(MARKS).filter((label) => tally[label]).map((label) => `${MARKS[label]} ${tally[label]} ${label}`);
-  const about = what ? [what.kind, what.certainty ? `${what.certainty} link` : ""].filter(Boolean).join(", ") : (DATA.nodes.find((node) => node.name === STATE.node) || {}).title;
-  box.replaceChildren(make("strong", {}, what ? what.name : STATE.node), about ? ` (${about})` : "", ` — ${parts.join("  ") || "no paired effects"}  `,
-    make("button", { type: "button", class: "quiet", on: { click: () => select(what ? { contrast: STATE.contrast } : { node: STATE.node }) } }, "Show all"));
+  const about = what ? [what.kind, what.certainty ? `${what.certainty} link` : ""].filter(Boolean).join(", ") : NODES.get(STATE.node).title;
+  box.replaceChildren(make("p", {}, make("strong", {}, what ? what.name : STATE.node), about ? ` (${about})` : "", ` — ${parts.join("  ") || "no paired effects"}  `,
+    make("button", { type: "button", class: "quiet", on: { click: () => select(what ? { contrast: STATE.contrast } : { node: STATE.node }) } }, "Show all")),
+  factList(what ? contrastSources(what) : nodeSources(NODES.get(STATE.node))));
 }
 
 function fillFilters() {
