@@ -92,9 +92,7 @@ def print_effects(frame: pd.DataFrame, console: Console) -> None:
         for confound in dict.fromkeys(clean(c) for c in mine["confounds"] if c):
             say(console, (f"  † confounded: {confound}", "dim"))
         _effects(console, ranked(mine))
-        for row in ranked(mine).to_dict("records"):
-            if row["answer"] == "cant_tell":
-                say(console, (f"  ? {task_name(row)}: {_what_it_takes(row)}", "dim"))
+        _say_what_it_takes(console, ranked(mine))
 
 
 def print_run(run: Run, scores: pd.DataFrame, within: pd.DataFrame, console: Console) -> None:
@@ -122,6 +120,7 @@ def print_run(run: Run, scores: pd.DataFrame, within: pd.DataFrame, console: Con
     say(console, ("On the same items", "bold"))
     _say_confounds(console, within)
     _effects(console, within)
+    _say_what_it_takes(console, within)
 
 
 def print_gate(verdicts: Sequence[Verdict], console: Console) -> None:
@@ -225,6 +224,12 @@ def _effect_cells(row: Mapping[Any, Any]) -> list[str]:
     return [f"  {name}", count_text(row), scores_text(row),
             difference_text(row), short_p(row["p_adjusted"]),
             answer]  # fmt: skip
+
+
+def _say_what_it_takes(console: Console, effects: pd.DataFrame) -> None:
+    """Why nothing can be told, or what it would take, one line per undecided effect."""
+    for row in effects[effects["answer"] == "cant_tell"].to_dict("records"):
+        say(console, (f"  ? {task_name(row)}: {_what_it_takes(row)}", "dim"))
 
 
 def _what_it_takes(row: Mapping[Any, Any]) -> str:
