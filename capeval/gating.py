@@ -24,6 +24,8 @@ from capeval.store.runs import Run, load_run
 from capeval.tracer import compare
 
 Status = Literal["pass", "fail", "inconclusive"]
+SMALLEST_MARGIN = 1e-4
+"""A hundredth of a point: below it no benchmark has enough items."""
 MAX_DROPPED = 0.05
 """Above this share of items without a pair nothing is judged: what is missing may be what was lost."""
 EXIT_CODES: dict[Status, int] = {"pass": EXIT_PASS, "fail": EXIT_REGRESSION, "inconclusive": EXIT_INCONCLUSIVE}
@@ -52,8 +54,8 @@ def gate(baseline: Run | str | Path, candidate: Run | str | Path, options: GateO
         PairingError: nothing to compare.
     """
     options = options or GateOptions()
-    if options.margin is not None and not 0 < options.margin < 1:
-        raise UsageError(f"--margin must lie between 0 and 1 (0.02 = 2 points); it is {options.margin}")
+    if options.margin is not None and not SMALLEST_MARGIN <= options.margin < 1:
+        raise UsageError(f"--margin must lie between {SMALLEST_MARGIN} and 1 (0.02 = 2 points); it is {options.margin}")
     a, b = (run if isinstance(run, Run) else load_run(run) for run in (baseline, candidate))
     effects = compare(a, b, allow_different_shots=options.allow_different_shots, alpha=options.alpha).effects
     rules = effects[(effects["kind"] == "edge") & (effects["orientation"] != "none")]

@@ -23,13 +23,15 @@ from capeval.attribution.published import load_published, published_effects
 from capeval.attribution.scores import score_table
 from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree
 from capeval.digest import digest_file
-from capeval.errors import MissingError, PairingError, unknown
+from capeval.errors import MissingError, PairingError, UsageError, unknown
 from capeval.store.provenance import made_with
 from capeval.store.runs import Run, as_records, load_node_records, load_run, with_node
 from capeval.store.traces import Trace
 from capeval.zoo import load_tree, tree_path
 
 SEED = 0
+ALPHAS = (1e-6, 0.5)
+"""Outside of it no p-value and no interval means anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,8 @@ def assemble(
     tree: Tree, records: pd.DataFrame, *, alpha: float = ALPHA, seed: int = SEED, provenance: Mapping[str, Any]
 ) -> Trace:
     """The trace of a tree whose records are at hand (columns of `core.RECORD_COLUMNS` with `node` in front)."""
+    if not ALPHAS[0] <= alpha <= ALPHAS[1]:
+        raise UsageError(f"alpha must lie between {ALPHAS[0]:g} and {ALPHAS[1]:g}; it is {alpha}")
     collapsed = cells(records)
     edges = tree.edges()
     published = load_published({s.name: s.published for s in tree.stages if s.published})

@@ -77,9 +77,9 @@ def test_a_metric_without_a_better_end_is_not_gated() -> None:
         gate(run_of("a", [1, 2, 3], task=length), run_of("b", [2, 3, 4], task=length))
 
 
-@pytest.mark.parametrize("margin", [0.0, -0.02, 2.0])
+@pytest.mark.parametrize("margin", [0.0, -0.02, 2.0, 1e-300, float("nan")])
 def test_margins_that_mean_nothing(margin: float) -> None:
-    with pytest.raises(UsageError, match="--margin must lie between 0 and 1"):
+    with pytest.raises(UsageError, match="--margin must lie between 0.0001 and 1"):
         gate(run_of("a", [1]), run_of("b", [1]), GateOptions(margin=margin))
 
 

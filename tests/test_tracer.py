@@ -109,10 +109,26 @@ def test_a_trace_that_cannot_be_written_leaves_the_old_one_whole(
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
+def test_an_edited_head_is_named(tree: str, tmp_path: Path) -> None:
+    folder = save_trace(trace(tree), tmp_path / "out")
+    head = json.loads((folder / "trace.json").read_text())
+    head["tree"]["stages"] = [5]
+    for text in (json.dumps(head), "{", "[]", "[" * 100_000):
+        (folder / "trace.json").write_text(text)
+        with pytest.raises(BadFileError, match="trace.json"):
+            load_trace(folder)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-320, 0.9, float("nan")])
+def test_alphas_that_mean_nothing(alpha: float) -> None:
+    with pytest.raises(UsageError, match="alpha must lie between"):
+        compare(run_of("a", [1]), run_of("b", [1]), alpha=alpha)
+
+
 def test_a_damaged_table_is_named(tree: str, tmp_path: Path) -> None:
     folder = save_trace(trace(tree), tmp_path / "out")
     pd.DataFrame({"x": [1]}).to_parquet(folder / "effects.parquet")
-    with pytest.raises(BadFileError, match="effects.parquet lacks the columns"):
+    with pytest.raises(BadFileError, match="effects.parquet is not as it was written"):
         load_trace(folder)
 
 

@@ -27,6 +27,7 @@ _REASONS = {
     errno.EPERM: "permission is denied",
     errno.ENOTDIR: "a part of the path is a file",
     errno.EEXIST: "a file of that name is in the way",
+    errno.ENAMETOOLONG: "the name is too long",
 }
 
 
@@ -104,7 +105,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UsageError(f"there is no file {path}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadFileError(f"{path} can't be read as JSON: {error}") from error
 
 

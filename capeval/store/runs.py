@@ -17,7 +17,15 @@ import pandas as pd
 
 from capeval.core import FLAGS, RECORD_COLUMNS, TaskSpec
 from capeval.errors import BadFileError, UsageError
-from capeval.store.files import make_folder, read_json, read_parquet, write_json, write_parquet, write_together
+from capeval.store.files import (
+    make_folder,
+    output_error,
+    read_json,
+    read_parquet,
+    write_json,
+    write_parquet,
+    write_together,
+)
 from capeval.strict import build, mappings, task_spec, text
 
 FORMAT = 1
@@ -53,6 +61,18 @@ def as_records(rows: pd.DataFrame | list[dict[str, Any]]) -> pd.DataFrame:
     """Rows with any of the record columns → a checked frame with all of them, in order and with fixed types.
 
     Raises:
+        BadFileError: values of the wrong kind (lists, dates, text that is no Unicode), and what `_as_records` refuses.
+    """
+    try:
+        return _as_records(rows)
+    except (TypeError, ValueError) as error:  # pandas raises either for what a column can't hold
+        raise BadFileError(f"records hold values of the wrong kind: {str(error).splitlines()[0]}") from error
+
+
+def _as_records(rows: pd.DataFrame | list[dict[str, Any]]) -> pd.DataFrame:
+    """See `as_records`.
+
+    Raises:
         BadFileError: unknown columns, a missing task / setting / item, infinite scores, unknown flags, duplicate items.
     """
     frame = pd.DataFrame(rows).reset_index(drop=True)
@@ -70,11 +90,17 @@ def as_records(rows: pd.DataFrame | list[dict[str, Any]]) -> pd.DataFrame:
         elif column in _OPTIONAL_TEXT:
             out[column] = given.astype(object).where(given.notna(), None)
         elif column in _NUMBERS:
+            if pd.api.types.is_datetime64_any_dtype(given):  # pandas would take the nanoseconds
+                raise BadFileError(f"records hold dates as {column}")
             out[column] = pd.to_numeric(given, errors="coerce").astype(float)
         else:
             out[column] = _whole(given, column)
     if np.isinf(out["score"]).any():
         raise BadFileError("records hold infinite scores; a score is a finite number or missing")
+    if (out["task"].str.contains(":", regex=False)).any():
+        raise BadFileError("a task's name can't hold ':', which stands before a subset; give it another name (--task)")
+    for value in out["item"]:
+        value.encode("utf-8")  # a lone surrogate can't be written: UnicodeEncodeError is a ValueError
     if bad := sorted(set(out["flag"]) - set(FLAGS)):
         raise BadFileError(f"records hold unknown flags: {', '.join(bad)}")
     _refuse_duplicates(out)
@@ -143,8 +169,11 @@ def refuse_foreign(folder: Path | str, *, node: str, uri: str) -> None:
         BadFileError: when the manifest that is there can't be read.
     """
     folder = Path(folder)
-    if not (folder / "manifest.json").is_file():
-        return
+    try:
+        if not (folder / "manifest.json").is_file():
+            return
+    except OSError as error:  # a name that is too long
+        raise output_error(folder, error) from error
     before = read_json(folder / "manifest.json")
     before = before if isinstance(before, dict) else {}
     checkpoint = before.get("checkpoint")
@@ -175,7 +204,7 @@ def load_node_records(file: Path, *, nodes: set[str], tasks: set[str], specs: It
     for column, known in (("node", nodes), ("task", tasks)):
         if column not in frame:
             raise BadFileError(f"{file} lacks the column '{column}'")
-        if stray := sorted(set(frame[column].astype(str)) - known):
+        if stray := sorted({str(value) for value in frame[column].unique()} - known):
             raise BadFileError(f"{file} has records of a {column} that the tree lacks: {', '.join(stray)}")
     _check_points(frame, specs, str(file))
     by_node = frame.groupby(frame["node"].astype(str), sort=False)
@@ -222,14 +251,17 @@ def _check_points(records: pd.DataFrame, specs: Iterable[TaskSpec], where: str) 
     points = {spec.name for spec in specs if spec.unit == "points"}
     if "score" not in records:
         return
-    scores = pd.to_numeric(records["score"], errors="coerce")
+    try:
+        scores = pd.to_numeric(records["score"], errors="coerce").astype(float)
+    except (TypeError, ValueError) as error:
+        raise BadFileError(f"{where} has scores that are no numbers") from error
     outside = (scores < 0) | (scores > 1)
     bad = records[outside & records["task"].isin(points)]
     if len(bad):
         row = bad.iloc[0]
         raise BadFileError(
             f"{where} has {len(bad)} scores outside 0..1, the first: task '{row['task']}', item '{row['item']}', score "
-            f"{float(row['score']):g}. Points lie between 0 and 1; a metric with a unit of its own says so: `unit`, in "
+            f"{scores[bad.index[0]]:g}. Points lie between 0 and 1; a metric with a unit of its own says so: `unit`, in "
             "its task."
         )
 

@@ -14,20 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from capeval.core import (
-    EFFECT_COLUMNS,
-    FLIP_COLUMNS,
-    LEDGER_COLUMNS,
-    PUBLISHED_COLUMNS,
-    PUBLISHED_EFFECT_COLUMNS,
-    SCORE_COLUMNS,
-    Cell,
-    Contrast,
-    Link,
-    Stage,
-    TaskSpec,
-    Tree,
-)
+from capeval.core import LEDGER_COLUMNS, Cell, Contrast, Link, Stage, TaskSpec, Tree
+from capeval.digest import digest, digest_file
 from capeval.errors import BadFileError, UsageError
 from capeval.store.files import (
     finite,
@@ -42,14 +30,7 @@ from capeval.store.files import (
 from capeval.strict import build
 
 FORMAT = 1
-_COLUMNS = {
-    "effects": EFFECT_COLUMNS,
-    "scores": SCORE_COLUMNS,
-    "published": PUBLISHED_COLUMNS,
-    "published_effects": PUBLISHED_EFFECT_COLUMNS,
-    "flips": FLIP_COLUMNS,
-}
-_TABLES = tuple(_COLUMNS)
+_TABLES = ("effects", "scores", "published", "published_effects", "flips")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +73,13 @@ def save_trace(trace: Trace, folder: Path | str) -> Path:
         OutputError: when the place can't be written.
     """
     folder = make_folder(Path(folder))
-    head = {"format": FORMAT, "tree": asdict(trace.tree), "provenance": dict(trace.provenance)}
+    head = finite({"format": FORMAT, "tree": asdict(trace.tree), "provenance": dict(trace.provenance)})
+
+    def write_head(path: Path) -> None:
+        # the tables are written already, beside the head and under names like its own
+        tables = {t: digest_file(path.with_name(path.name.replace("trace.json", f"{t}.parquet"))) for t in _TABLES}
+        write_json(path, head | {"tables": tables, "digest": digest(head, tables)})
+
     csv = trace.effects.to_csv(index=False, lineterminator="\n")
     write_together(
         folder,
@@ -100,7 +87,7 @@ def save_trace(trace: Trace, folder: Path | str) -> Path:
         | {
             "effects.csv": partial(write_text, text=csv),
             "summary.json": partial(write_json, value=trace.summary()),
-            "trace.json": partial(write_json, value=head),
+            "trace.json": write_head,
         },
     )
     (folder / "report.html").unlink(missing_ok=True)  # a page of the trace that was here
@@ -122,18 +109,23 @@ def load_trace(folder: Path | str) -> Trace:
     head = read_json(folder / "trace.json")
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise BadFileError(f"{folder / 'trace.json'} is no trace of format {FORMAT}")
-    try:
-        tree = _tree(head["tree"])
-    except (KeyError, TypeError) as error:
-        raise BadFileError(f"{folder / 'trace.json'} holds a damaged tree: {error}") from error
-    tables = {table: read_parquet(folder / f"{table}.parquet") for table in _TABLES}
-    for table, columns in _COLUMNS.items():
-        if missing := sorted(columns.keys() - set(tables[table].columns)):
-            raise BadFileError(
-                f"{folder / table}.parquet lacks the columns {', '.join(missing)}: damaged, or of another version; "
-                f"`capeval trace {tree.name} --out {folder}` makes the trace anew"
-            )
-    return Trace(tree=tree, provenance=head.get("provenance", {}), **tables)
+    tables, own = head.pop("tables", None), head.pop("digest", None)
+    if not isinstance(tables, dict) or own != digest(head, tables):
+        raise _damaged(folder / "trace.json", folder)
+    for table in _TABLES:
+        file = folder / f"{table}.parquet"
+        if not file.is_file() or digest_file(file) != tables.get(table):
+            raise _damaged(file, folder)
+    tree = _tree(head["tree"])
+    frames = {table: read_parquet(folder / f"{table}.parquet") for table in _TABLES}
+    return Trace(tree=tree, provenance=head["provenance"], **frames)
+
+
+def _damaged(file: Path, folder: Path) -> BadFileError:
+    return BadFileError(
+        f"{file} is not as it was written: damaged, edited or of another version. `capeval trace TREE --out {folder}` "
+        "makes the trace anew"
+    )
 
 
 def _tree(data: Mapping[str, Any]) -> Tree:

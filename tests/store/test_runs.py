@@ -170,3 +170,17 @@ def test_with_node_leaves_the_original_alone() -> None:
     frame = as_records([{"task": "t", "setting": "s", "item": "i"}])
     assert with_node(frame, "a").columns[0] == "node"
     assert "node" not in frame
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"task": "t", "setting": "s", "item": np.array([1, 2])},
+        {"task": "t", "setting": "s", "item": "i", "score": pd.Timestamp("2024-01-01")},
+        {"task": "t", "setting": "s", "item": "\ud800"},
+        {"task": "t:u", "setting": "s", "item": "i"},
+    ],
+)
+def test_values_that_no_record_holds_are_refused(row: dict[str, object]) -> None:
+    with pytest.raises(BadFileError):
+        as_records([row])
