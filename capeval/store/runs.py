@@ -61,50 +61,51 @@ def as_records(rows: pd.DataFrame | list[dict[str, Any]]) -> pd.DataFrame:
     """Rows with any of the record columns → a checked frame with all of them, in order and with fixed types.
 
     Raises:
-        BadFileError: values of the wrong kind (lists, dates, text that is no Unicode), and what `_as_records` refuses.
-    """
-    try:
-        return _as_records(rows)
-    except (TypeError, ValueError) as error:  # pandas raises either for what a column can't hold
-        raise BadFileError(f"records hold values of the wrong kind: {str(error).splitlines()[0]}") from error
-
-
-def _as_records(rows: pd.DataFrame | list[dict[str, Any]]) -> pd.DataFrame:
-    """See `as_records`.
-
-    Raises:
-        BadFileError: unknown columns, a missing task / setting / item, infinite scores, unknown flags, duplicate items.
+        BadFileError: unknown columns, a missing task / setting / item, infinite scores, unknown flags, duplicate items,
+            values of the wrong kind (lists, dates, text that is no Unicode).
     """
     frame = pd.DataFrame(rows).reset_index(drop=True)
-    unknown = sorted(set(frame.columns) - set(RECORD_COLUMNS))
-    if unknown:
+    if unknown := sorted(set(frame.columns) - set(RECORD_COLUMNS)):
         raise BadFileError(f"records have unknown columns: {', '.join(map(str, unknown))}")
+    try:
+        _require(frame)
+        out = pd.DataFrame({column: _typed(frame, column) for column in RECORD_COLUMNS}, index=frame.index)
+        for value in out["item"]:
+            value.encode("utf-8")  # a lone surrogate can't be written: UnicodeEncodeError is a ValueError
+    except (TypeError, ValueError) as error:  # pandas raises either for what a column can't hold
+        raise BadFileError(f"records hold values of the wrong kind: {str(error).splitlines()[0]}") from error
+    _check(out)
+    return out
+
+
+def _require(frame: pd.DataFrame) -> None:
     for column in ("task", "setting", "item"):
         if len(frame) and (column not in frame or (frame[column].isna() | (frame[column] == "")).any()):
             raise BadFileError(f"records need a {column} in every row")
-    out = pd.DataFrame(index=frame.index)
-    for column in RECORD_COLUMNS:
-        given = frame[column] if column in frame else pd.Series([None] * len(frame), index=frame.index, dtype=object)
-        if column in _TEXT:
-            out[column] = given.fillna("").astype(str).astype(object)
-        elif column in _OPTIONAL_TEXT:
-            out[column] = given.astype(object).where(given.notna(), None)
-        elif column in _NUMBERS:
-            if pd.api.types.is_datetime64_any_dtype(given):  # pandas would take the nanoseconds
-                raise BadFileError(f"records hold dates as {column}")
-            out[column] = pd.to_numeric(given, errors="coerce").astype(float)
-        else:
-            out[column] = _whole(given, column)
+
+
+def _typed(frame: pd.DataFrame, column: str) -> pd.Series:
+    """The column in the type that records have it in; an absent one is empty, missing or 0."""
+    given = frame[column] if column in frame else pd.Series([None] * len(frame), index=frame.index, dtype=object)
+    if column in _TEXT:
+        return given.fillna("").astype(str).astype(object)
+    if column in _OPTIONAL_TEXT:
+        return given.astype(object).where(given.notna(), None)
+    if column not in _NUMBERS:
+        return _whole(given, column)
+    if pd.api.types.is_datetime64_any_dtype(given):  # pandas would take the nanoseconds
+        raise BadFileError(f"records hold dates as {column}")
+    return pd.to_numeric(given, errors="coerce").astype(float)
+
+
+def _check(out: pd.DataFrame) -> None:
     if np.isinf(out["score"]).any():
         raise BadFileError("records hold infinite scores; a score is a finite number or missing")
-    if (out["task"].str.contains(":", regex=False)).any():
+    if out["task"].str.contains(":", regex=False).any():
         raise BadFileError("a task's name can't hold ':', which stands before a subset; give it another name (--task)")
-    for value in out["item"]:
-        value.encode("utf-8")  # a lone surrogate can't be written: UnicodeEncodeError is a ValueError
     if bad := sorted(set(out["flag"]) - set(FLAGS)):
         raise BadFileError(f"records hold unknown flags: {', '.join(bad)}")
     _refuse_duplicates(out)
-    return out
 
 
 def save_run(run: Run, folder: Path | str) -> Path:
@@ -261,8 +262,8 @@ def _check_points(records: pd.DataFrame, specs: Iterable[TaskSpec], where: str) 
         row = bad.iloc[0]
         raise BadFileError(
             f"{where} has {len(bad)} scores outside 0..1, the first: task '{row['task']}', item '{row['item']}', score "
-            f"{scores[bad.index[0]]:g}. Points lie between 0 and 1; a metric with a unit of its own says so: `unit`, in "
-            "its task."
+            f"{scores[bad.index[0]]:g}. Points lie between 0 and 1; a metric with a unit of its own says so in its task: "
+            "`unit`."
         )
 
 
