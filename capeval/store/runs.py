@@ -64,10 +64,8 @@ def as_records(rows: pd.DataFrame | list[dict[str, Any]]) -> pd.DataFrame:
         BadFileError: unknown columns, a missing task / setting / item, infinite scores, unknown flags, duplicate items,
             values of the wrong kind (lists, dates, text that is no Unicode).
     """
-    frame = pd.DataFrame(rows).reset_index(drop=True)
-    if unknown := sorted(set(frame.columns) - set(RECORD_COLUMNS)):
-        raise BadFileError(f"records have unknown columns: {', '.join(map(str, unknown))}")
     try:
+        frame = pd.DataFrame(rows).reset_index(drop=True)
         _require(frame)
         out = pd.DataFrame({column: _typed(frame, column) for column in RECORD_COLUMNS}, index=frame.index)
         for value in out["item"]:
@@ -79,6 +77,8 @@ def as_records(rows: pd.DataFrame | list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _require(frame: pd.DataFrame) -> None:
+    if unknown := sorted(map(str, set(frame.columns) - set(RECORD_COLUMNS))):
+        raise BadFileError(f"records have unknown columns: {', '.join(unknown)}")
     for column in ("task", "setting", "item"):
         if len(frame) and (column not in frame or (frame[column].isna() | (frame[column] == "")).any()):
             raise BadFileError(f"records need a {column} in every row")
@@ -262,8 +262,8 @@ def _check_points(records: pd.DataFrame, specs: Iterable[TaskSpec], where: str) 
         row = bad.iloc[0]
         raise BadFileError(
             f"{where} has {len(bad)} scores outside 0..1, the first: task '{row['task']}', item '{row['item']}', score "
-            f"{scores[bad.index[0]]:g}. Points lie between 0 and 1; a metric with a unit of its own says so in its task: "
-            "`unit`."
+            f"{scores[bad.index[0]]:g}. Points lie between 0 and 1; a metric with a unit of its own says so in its "
+            "task: `unit`."
         )
 
 
