@@ -47,22 +47,22 @@ def main() -> None:
     try:
         code = cli(standalone_mode=False)
     except CapevalError as error:
-        click.echo(f"capeval: {error}", err=True)
+        _complain(str(error))
         code = error.exit_code
     except click.ClickException as error:
-        error.show()
+        _complain(error.format_message())
         code = EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("capeval: interrupted; the same command goes on from here", err=True)
+        _complain("interrupted; the same command goes on from here")
         code = EXIT_INTERRUPTED
     except (BrokenPipeError, SystemExit):  # `capeval … | head`; click exits with 1 then, which would mean regression
         _forget_stdout()
         code = EXIT_PIPE
+    except OSError as error:  # a path that can't be read or written, met where nobody expected it
+        _complain(f"{error.filename or 'the output'}: {error.strerror or error}. Choose another place or name.")
+        code = EXIT_USAGE
     except Exception:
-        traceback.print_exc()
-        click.echo(
-            "capeval: this is a bug in capeval, not in what you did; please report it with the lines above", err=True
-        )
+        _complain(f"{traceback.format_exc()}this is a bug in capeval, not in what you did; please report these lines")
         code = EXIT_BUG
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -91,7 +91,7 @@ def _asking(command: Any) -> Any:
         click.option("--device", default="", help="cpu, cuda, cuda:1 …; chosen by default."),
         click.option("--dtype", default="", help="float32, bfloat16 …; float32 on CPU by default."),
         click.option("--chat", is_flag=True, help="Ask through the checkpoint's chat template."),
-        click.option("--system", default="", help="System prompt, with --chat."),
+        click.option("--system", default="", help="System prompt; without --chat it stands before the text."),
         click.option("--batch-tokens", type=click.IntRange(min=1), default=16_384, show_default=True,
                      help="Tokens per batch."),
         click.option("--seed", default=0, show_default=True, help="Seed of sampled answers."),
@@ -300,7 +300,7 @@ def import_(path: Path, out: Path | None, mapping: str, filter_: str, numbers_on
     """
     from capeval.recordings import ImportOptions, import_records
     from capeval.report.terminal import print_run
-    from capeval.store.runs import refuse_foreign, save_run
+    from capeval.store.runs import folder_name, refuse_foreign, save_run
     from capeval.tracer import inspect
 
     as_json = more.pop("as_json")
@@ -308,7 +308,7 @@ def import_(path: Path, out: Path | None, mapping: str, filter_: str, numbers_on
     options = ImportOptions(mapping=fields, filter=filter_, keep_text=not numbers_only, **more)
     done = import_records(path, options=options)
     seen = inspect(done)
-    folder = out or Path("runs") / done.node
+    folder = out or Path("runs") / folder_name(done.node)
     refuse_foreign(folder, node=done.node, uri="")
     save_run(done, folder)
     if as_json:
@@ -406,6 +406,14 @@ def _console() -> Console:
             raise BrokenPipeError
 
     return Patient(soft_wrap=False, highlight=False)
+
+
+def _complain(message: str) -> None:
+    """One message on stderr; when nobody reads that either, the exit code still tells."""
+    try:
+        click.echo(f"capeval: {message}", err=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _forget_stdout() -> None:

@@ -10,7 +10,6 @@ twice.
 from __future__ import annotations
 
 import platform
-import re
 import sys
 import time
 from collections import Counter
@@ -26,7 +25,7 @@ from capeval.core import Checkpoint, Reply, Request, Suite
 from capeval.store.files import make_folder
 from capeval.store.journal import Journal, journal_key
 from capeval.store.provenance import made_with
-from capeval.store.runs import Run, make_manifest, refuse_foreign, save_run
+from capeval.store.runs import Run, folder_name, make_manifest, refuse_foreign, save_run
 from capeval.suites import load_suite
 
 RUNS = Path("runs")
@@ -95,7 +94,7 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     backend = open_backend(options.backend, model, settings)
     node = options.node or node_name(model)
     first = f"-first{options.limit}" if options.limit else ""  # a glance must not replace the whole
-    folder = options.out or RUNS / f"{_file_name(node)}-{_file_name(what.name)}{first}"
+    folder = options.out or RUNS / f"{folder_name(node)}-{folder_name(what.name)}{first}"
     refuse_foreign(folder, node=node, uri=backend.uri)
     with _folder(folder):
         asked = harness.prepare(what, _form(backend, options), limit=options.limit, seed=options.seed)
@@ -192,10 +191,6 @@ def _folder(folder: Path) -> Iterator[None]:
             with suppress(OSError):
                 folder.rmdir()
         raise
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.+-]+", "--", name).strip("-.") or "run"
 
 
 @contextmanager

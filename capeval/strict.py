@@ -165,6 +165,8 @@ def task_spec(data: Mapping[str, Any], where: str) -> TaskSpec:
     where = f"{where}: task '{data.get('name') or '?'}'"
     refuse_unknown(data, {f.name for f in fields(TaskSpec)}, where, "capeval list tasks")
     clean: dict[str, Any] = {key: text(data, key, where) for key in _TASK_TEXT}
+    if ":" in str(data.get("name")):
+        raise BadFileError(f"{where}: a task's name can't hold ':', which stands before a subset")
     for key in ("name", "capability", "metric"):
         if not clean[key]:
             raise BadFileError(f"{where} needs '{key}'")

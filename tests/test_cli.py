@@ -101,22 +101,50 @@ def test_a_closed_pipe_does_not_change_the_verdict(runs: Path, candidate: str, c
     assert piped_to_nobody(*command) == code
 
 
+def test_an_error_that_nobody_reads_keeps_its_code() -> None:
+    assert piped_to_nobody("list", "nope", errors_too=True) == 2
+
+
+def test_paths_that_no_file_system_takes_are_said_so(capeval, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = capeval("report", "x" * 300)
+    assert code == 2
+    assert "File name too long" in err and "Traceback" not in err
+
+
+def test_what_is_no_regular_file_is_not_replaced(capeval, runs: Path) -> None:  # type: ignore[no-untyped-def]
+    os.mkfifo(runs / "pipe")
+    code, _, err = capeval("gate", "--baseline", runs / "base", "--candidate", runs / "same", "--junit", runs / "pipe")
+    assert code == 2
+    assert "is no regular file" in err
+    assert (runs / "pipe").is_fifo()
+
+
+def test_an_import_stays_where_runs_are(capeval, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    Path("q.csv").write_text("id,right\na,1\n")
+    code, out, _ = capeval("import", "q.csv", "--node", "../../x", "--task", "t", "--map", "item=id,score=right")
+    assert (code, out.splitlines()[-1]) == (0, "run: runs/x")
+
+
 def test_a_closed_pipe_is_no_regression() -> None:
     assert piped_to_nobody("list", "trees") == 141
     assert piped_to_nobody("list", "trees", "--json") == 141
 
 
-def piped_to_nobody(*args: object) -> int:
+def piped_to_nobody(*args: object, errors_too: bool = False) -> int:
     """The exit code of a command whose output nobody reads."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "capeval", *map(str, args)], stdout=writer, stderr=subprocess.PIPE, check=False
+            [sys.executable, "-m", "capeval", *map(str, args)],
+            stdout=writer,
+            stderr=writer if errors_too else subprocess.PIPE,
+            check=False,
         )
     finally:
         os.close(writer)
-    assert done.stderr == b""
+    assert not done.stderr
     return done.returncode
 
 
@@ -171,7 +199,7 @@ def test_a_bug_is_not_a_verdict(capeval, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("capeval.doctor.doctor", broken)
     code, _, err = capeval("doctor")
     assert code == 70
-    assert "this is a bug in capeval" in err
+    assert "this is a bug in capeval" in err and "boom" in err
 
 
 def test_an_interrupted_command_is_not_a_verdict(capeval, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

@@ -161,7 +161,7 @@ def _check_header(file: Path) -> None:
 def _json(file: Path) -> dict[str, Any]:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadFileError(f"{file} can't be read as JSON: {error}") from error
     if not isinstance(data, dict):
         raise BadFileError(f"{file} must hold a JSON object")

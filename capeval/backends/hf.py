@@ -22,7 +22,7 @@ from capeval.backends.loading import Engine, load, load_tokenizer
 from capeval.backends.scoring import Row, score_rows
 from capeval.backends.tokens import encode_pair, rolling_windows
 from capeval.core import Request
-from capeval.errors import MissingError, UsageError, unknown
+from capeval.errors import BadFileError, MissingError, UsageError, unknown
 
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 
@@ -87,9 +87,12 @@ class HfBackend:
         form["continue_final_message"] = not add_generation_prompt
         try:
             return str(tokenizer.apply_chat_template(messages, **form))
-        except TemplateError:
+        except (TemplateError, TypeError, ValueError, AttributeError):
             users = [m for m in messages if m["role"] != "system"]
+        try:
             return str(tokenizer.apply_chat_template(users, **form))
+        except (TemplateError, TypeError, ValueError, AttributeError) as error:
+            raise BadFileError(f"the chat template of {self.uri} can't be rendered: {error}") from error
 
     def generate(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """See `Backend`."""

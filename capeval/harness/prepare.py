@@ -84,7 +84,27 @@ def prepare(suite: Suite, form: Form, *, limit: int | None = None, seed: int = 0
     if util.find_spec("lm_eval") is None:
         raise MissingError("running a suite needs lm-eval, which is not installed: pip install 'capeval[hf]'")
     with _lm_evals_world():
-        return [_ask(source, suite.task(source.task), form, limit, seed) for source in suite.sources]
+        asked = []
+        for source in suite.sources:
+            with blaming(source):
+                asked.append(_ask(source, suite.task(source.task), form, limit, seed))
+        return asked
+
+
+@contextmanager
+def blaming(source: TaskSource) -> Iterator[None]:
+    """Whatever a task file makes lm-eval raise is said of that file; what capeval raises itself passes.
+
+    Raises:
+        BadFileError: naming the task file and what lm-eval said.
+    """
+    try:
+        yield
+    except CapevalError:
+        raise
+    except (Exception, SystemExit) as error:  # task files are anybody's code, and may even exit
+        said = (str(error).strip() or "no message").splitlines()[0]
+        raise BadFileError(f"{source.path}: lm-eval can't work with it: {type(error).__name__}: {said}") from error
 
 
 def requests_of(asked: Sequence[Asked]) -> list[Request]:

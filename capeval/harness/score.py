@@ -12,7 +12,7 @@ import pandas as pd
 from capeval.core import Reply
 from capeval.digest import digest
 from capeval.errors import BadFileError, unknown
-from capeval.harness.prepare import Asked, Document
+from capeval.harness.prepare import Asked, Document, blaming
 from capeval.item_metrics import NOTHING, PERPLEXITIES, likeliest, pooled
 from capeval.store.runs import as_records, number_repeats
 
@@ -31,7 +31,11 @@ def records(asked: Sequence[Asked], replies: Sequence[Reply]) -> pd.DataFrame:
         BadFileError: a metric that the task does not have, or that has no value for a single item.
     """
     following = iter(replies)
-    frame = pd.DataFrame([row for one in asked for row in _score_file(one, following)])
+    rows: list[dict[str, Any]] = []
+    for one in asked:
+        with blaming(one.source):
+            rows += _score_file(one, following)
+    frame = pd.DataFrame(rows)
     frame["item"] = frame.groupby(["task", "setting"], sort=False)["item"].transform(number_repeats)
     return as_records(frame)
 

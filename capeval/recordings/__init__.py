@@ -6,6 +6,7 @@ python -c "from capeval.recordings import *; print(import_records('DIR', options
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, replace
 from importlib import import_module
@@ -50,7 +51,7 @@ def import_records(path: Path | str, *, options: ImportOptions) -> Run:
     path = Path(path)
     if not path.exists():
         raise errors.UsageError(f"there is no file or folder {path}")
-    if options.margin <= 0:
+    if not 0 < options.margin < math.inf:
         raise errors.UsageError("--margin must be above 0, in the score's unit (0.02 = 2 points)")
     name = options.format if options.format != "auto" else _guess(path, options)
     if name not in FORMATS:

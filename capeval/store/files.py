@@ -58,6 +58,9 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         OutputError: when the disk is full or the place can't be written; `path` is then as it was.
     """
+    path = path.resolve()  # through a symbolic link, to what it means
+    if path.exists() and not path.is_file():
+        raise OutputError(f"can't write {path}: it is no regular file, and it would be replaced by one")
     temporary = None
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")

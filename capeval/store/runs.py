@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -65,6 +66,8 @@ def as_records(rows: pd.DataFrame | list[dict[str, Any]]) -> pd.DataFrame:
             values of the wrong kind (lists, dates, text that is no Unicode).
     """
     try:
+        if not isinstance(rows, pd.DataFrame):
+            rows = [{k: _unicode(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows]
         frame = pd.DataFrame(rows).reset_index(drop=True)
         _require(frame)
         out = pd.DataFrame({column: _typed(frame, column) for column in RECORD_COLUMNS}, index=frame.index)
@@ -74,6 +77,11 @@ def as_records(rows: pd.DataFrame | list[dict[str, Any]]) -> pd.DataFrame:
         raise BadFileError(f"records hold values of the wrong kind: {str(error).splitlines()[0]}") from error
     _check(out)
     return out
+
+
+def _unicode(text: str) -> str:
+    """The text with lone surrogates, which some logs hold and no file can, as U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _require(frame: pd.DataFrame) -> None:
@@ -155,6 +163,11 @@ def load_run(folder: Path | str) -> Run:
         raise BadFileError(f"{folder} has records of a task that its manifest lacks: {', '.join(stray)}")
     _check_points(records, specs, str(folder / "records.parquet"))
     return Run(node=node, manifest=manifest, records=records)
+
+
+def folder_name(name: str) -> str:
+    """A node's or suite's name as the name of one folder: whatever could lead elsewhere becomes --."""
+    return re.sub(r"[^\w.+-]+", "--", name).strip("-.") or "run"
 
 
 def refuse_foreign(folder: Path | str, *, node: str, uri: str) -> None:

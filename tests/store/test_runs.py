@@ -12,6 +12,7 @@ from capeval.core import RECORD_COLUMNS
 from capeval.errors import BadFileError, UsageError
 from capeval.store.runs import (
     as_records,
+    folder_name,
     load_node_records,
     load_run,
     number_repeats,
@@ -177,10 +178,21 @@ def test_with_node_leaves_the_original_alone() -> None:
     [
         {"task": "t", "setting": "s", "item": np.array([1, 2])},
         {"task": "t", "setting": "s", "item": "i", "score": pd.Timestamp("2024-01-01")},
-        {"task": "t", "setting": "s", "item": "\ud800"},
         {"task": "t:u", "setting": "s", "item": "i"},
     ],
 )
 def test_values_that_no_record_holds_are_refused(row: dict[str, object]) -> None:
     with pytest.raises(BadFileError):
         as_records([row])
+
+
+def test_lone_surrogates_of_a_log_are_replaced() -> None:
+    frame = as_records([{"task": "t", "setting": "s", "item": "x\ud800", "response": "caf\u00e9 \ud800"}])
+    assert (frame["item"][0], frame["response"][0]) == ("x\ufffd", "caf\u00e9 \ufffd")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [("../../x", "x"), ("/abs/p", "abs--p"), ("..", "run"), ("org/m", "org--m")]
+)
+def test_names_never_lead_out_of_the_folder(name: str, folder: str) -> None:
+    assert folder_name(name) == folder
