@@ -69,6 +69,8 @@ def trace(tree: str, options: TraceOptions | None = None, *, evaluate: Evaluate 
     for node in options.checkpoints:
         if node not in names:
             raise unknown("node", node, names, "capeval list trees")
+    if options.checkpoints and not options.suite:
+        raise UsageError("--checkpoint says where weights are; add --suite NAME to ask them something")
     runs = _runs(loaded, options, evaluate, beside=tree_path(tree).parent)
     loaded = _with_tasks(loaded, runs)
     shipped = _without(_shipped_records(loaded), runs)
@@ -110,10 +112,11 @@ def tree_of_runs(runs: Mapping[str, Run], *, name: str, allow_different_shots: b
     for node, run in runs.items():
         for task in run.tasks:
             known = specs.setdefault(task.name, task)
-            if (known.metric, known.orientation) != (task.metric, task.orientation):
+            if (known.metric, known.orientation, known.unit) != (task.metric, task.orientation, task.unit):
                 raise PairingError(
-                    f"task '{task.name}' is scored by {task.metric} ({task.orientation} is better) in '{node}' and by "
-                    f"{known.metric} ({known.orientation}) elsewhere; run or import one of them again"
+                    f"task '{task.name}' is scored by {task.metric} ({task.orientation} is better, {task.unit}) in "
+                    f"'{node}' and by {known.metric} ({known.orientation}, {known.unit}) elsewhere; "
+                    "run or import one of them again"
                 )
     _refuse_other_scoring(runs)
     contrasts = [

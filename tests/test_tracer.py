@@ -160,6 +160,8 @@ def test_stored_runs_can_be_nodes(tmp_path: Path) -> None:
 def test_names_and_checkpoints_that_do_not_exist(tree: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown node 'stf'; did you mean 'sft'"):
         trace(tree, TraceOptions(checkpoints={"stf": "x"}))
+    with pytest.raises(UsageError, match="add --suite NAME"):
+        trace(tree, TraceOptions(checkpoints={"sft": "x"}))
     bare = tmp_path / "bare.yaml"
     bare.write_text("name: bare\nstages:\n  - {name: a, kind: base}\n")
     with pytest.raises(MissingError, match="no node of tree 'bare' has a checkpoint to run suite 'smoke' on"):
@@ -183,7 +185,7 @@ def test_compare_refuses_what_is_not_the_same_question() -> None:
         compare(run_of("a", [1]), run_of("b", [1], task=TaskSpec(name="other", capability="cot", metric="exact_match")))
     with pytest.raises(PairingError, match="shown different shots on task 'sums'"):
         compare(run_of("a", [1] * 9, shots="x"), run_of("b", [1] * 9, shots="y"))
-    with pytest.raises(PairingError, match="is scored by f1 .higher is better. in 'b' and by exact_match"):
+    with pytest.raises(PairingError, match="is scored by f1 .higher is better, points. in 'b' and by exact_match"):
         compare(run_of("a", [1]), run_of("b", [1], task=TaskSpec(name="sums", capability="cot", metric="f1")))
     allowed = compare(run_of("a", [1] * 9, shots="x"), run_of("b", [1] * 9, shots="y"), allow_different_shots=True)
     assert allowed.effects.iloc[0]["confounds"] == "different shots on 9 items"
