@@ -37,7 +37,10 @@ def find(model: str, revision: str = "") -> Path:
         UsageError: no such folder, and no hub id either.
         MissingError: a hub id that is not in the local cache while the hub can't be reached.
     """
-    local = Path(model).expanduser()
+    try:
+        local = Path(model).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"there is no checkpoint folder {model}: {error}") from error
     if local.is_dir():
         return local.resolve()
     if local.exists():
@@ -142,7 +145,10 @@ def _check_shards(folder: Path, there: set[str]) -> None:
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return
-    wanted = set(map(str, _json(index).get("weight_map", {}).values()))
+    shards = _json(index).get("weight_map", {})
+    if not isinstance(shards, dict):
+        raise BadFileError(f"{index} is damaged: its weight_map is no mapping of tensors to files")
+    wanted = set(map(str, shards.values()))
     if missing := sorted(wanted - there):
         raise BadFileError(f"{folder} is incomplete: its index names {', '.join(missing[:3])}, which is not there")
 

@@ -78,7 +78,12 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str) -> En
     except torch.cuda.OutOfMemoryError as error:
         raise EngineError(f"{name} does not fit into the memory of {device}; try --dtype bfloat16") from error
     ends = model.generation_config.eos_token_id if model.generation_config else None
-    ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+    ends = [] if ends is None else list(ends) if isinstance(ends, list) else [ends]
+    if not all(isinstance(end, int) for end in ends):
+        raise BadFileError(f"{name} is damaged: the eos_token_id of its generation_config.json is {ends}")
+    window = window_of(model.config, tokenizer)
+    if window < 2:
+        raise BadFileError(f"{name} is damaged: by its config.json it can read {window} tokens")
     if tokenizer.eos_token_id is not None:
         ends.append(tokenizer.eos_token_id)
     prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
@@ -89,7 +94,7 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str) -> En
         name=name,
         model=model,
         tokenizer=tokenizer,
-        window=window_of(model.config, tokenizer),
+        window=window,
         prefix=prefix,
         ends=tuple(dict.fromkeys(ends)),
         pad=pad,

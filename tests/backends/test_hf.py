@@ -244,6 +244,26 @@ def test_a_tokenizer_of_another_checkpoint(copy: Path) -> None:
         list(backend.perplexity([Request(kind="perplexity", text="The capital of Peru is Lima")]))
 
 
+@pytest.mark.parametrize(
+    ("file", "values", "message"),
+    [
+        ("config.json", {"max_position_embeddings": 0}, "it can read 0 tokens"),
+        ("generation_config.json", {"eos_token_id": 1.5}, "eos_token_id"),
+        ("model.safetensors.index.json", {"weight_map": ["a"]}, "weight_map is no mapping"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(copy: Path, file: str, values: dict[str, object], message: str) -> None:
+    old = json.loads((copy / file).read_text()) if (copy / file).is_file() else {}
+    (copy / file).write_text(json.dumps(old | values))
+    with pytest.raises(BadFileError, match=message):
+        list(open_backend("hf", str(copy), BackendSettings()).perplexity([Request(kind="perplexity", text="a b")]))
+
+
+def test_a_home_that_nobody_has() -> None:
+    with pytest.raises(UsageError, match="there is no checkpoint folder ~nosuchuser/x"):
+        open_backend("hf", "~nosuchuser/x", BackendSettings())
+
+
 def test_places_that_are_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file.bin").write_text("")
     with pytest.raises(UsageError, match="there is no checkpoint folder"):
