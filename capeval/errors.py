@@ -34,6 +34,11 @@ class BadFileError(CapevalError):
 class PairingError(CapevalError):
     """Two sets of records that must not be compared item by item."""
 
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        """A few words for a ledger's row ("different shots")."""
+
 
 class OutputError(CapevalError):
     """A place that can't be written: read-only, full, or taken by something else."""

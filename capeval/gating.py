@@ -63,7 +63,7 @@ def gate(baseline: Run | str | Path, candidate: Run | str | Path, options: GateO
     rows = [{str(k): v for k, v in r.items()} for r in rules.to_dict("records") if ":" not in str(r["task"])]
     if not rows:
         raise PairingError("the two runs share no task with a better end; there is nothing to gate")
-    adjusted = holm([float("nan") if row["reason"] not in ("", "negligible") else row["p"] for row in rows])
+    adjusted = holm([row["p"] if _readable(row) else float("nan") for row in rows])
     judged = [_verdict(row | {"p_adjusted": p}, options) for row, p in zip(rows, adjusted, strict=True)]
     return judged + _unasked(a, {(row["task"], row["setting"]) for row in rows})
 
@@ -85,11 +85,16 @@ def overall(verdicts: Sequence[Verdict]) -> Status:
     return "fail" if "fail" in statuses else "inconclusive" if "inconclusive" in statuses else "pass"
 
 
+def _readable(row: dict[str, Any]) -> bool:
+    """Whether the ledger could say anything at all; a negligible effect is one that it did tell."""
+    return row["reason"] in ("", "negligible")
+
+
 def _verdict(row: dict[str, Any], options: GateOptions) -> Verdict:
     margin = options.margin if options.margin is not None and row["unit"] == "points" else row["margin"]
     row["margin"] = margin
     rule = f"{row['task']} ({row['setting']}): no loss of more than {amount(margin, row['unit'], signed=False)}"
-    if row["reason"] not in ("", "negligible"):
+    if not _readable(row):
         return Verdict(rule=rule, status="inconclusive", reason=f"can't tell: {row['reason']}", effect=row)
     if row["dropped"] > MAX_DROPPED * (row["n"] + row["dropped"]):
         reason = f"only {int(row['n'])} of {int(row['n'] + row['dropped'])} items have a score at both ends"

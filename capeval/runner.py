@@ -104,9 +104,9 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
         records = harness.records(asked, replies)
     checkpoint = Checkpoint(node=node, uri=backend.uri, revision=options.revision, digest=backend.digest)
     seconds = round(time.monotonic() - started, 3)
-    manifest = make_manifest(node=node, tasks=what.tasks, **_manifest(checkpoint, what, backend, options, counts))
-    manifest |= {"folder": str(folder), "seconds": seconds, "cut": _cut(asked, replies)}
-    manifest |= {"scoring": harness.scoring_rules(asked)}
+    told = _manifest(checkpoint, what, backend, options, counts)
+    told |= {"folder": str(folder), "seconds": seconds, "cut": _cut(asked, replies)}
+    manifest = make_manifest(node=node, tasks=what.tasks, scoring=harness.scoring_rules(asked), **told)
     done = Run(node=node, manifest=manifest, records=records)
     save_run(done, folder)
     return done

@@ -109,7 +109,7 @@ def _estimate(
         union = set().union(*(part.index for part in parts))
         empty = paired_difference(np.array([]), binary=True)
         return row | _numbers(empty, spec, alpha) | {
-            "dropped": len(union), "reason": f"different {'shots' if 'shots' in str(error) else 'clusters'}",
+            "dropped": len(union), "reason": error.reason,
             "confounds": "; ".join(_confounds(tree, contrast)),
         }  # fmt: skip
     weights = np.array([cell.weight for cell in contrast.cells])

@@ -100,7 +100,8 @@ def pair(parts: Sequence[pd.DataFrame], settings: Sequence[str], *, allow_differ
     if share > REFUSED_SHARE and not allow_different_shots:
         raise PairingError(
             f"{reshot.sum()} of {keep.sum()} items were asked with different shots at the two ends; "
-            "allow_different_shots pairs them all the same and marks the effect as confounded"
+            "allow_different_shots pairs them all the same and marks the effect as confounded",
+            reason="different shots",
         )
     if not allow_different_shots:
         keep &= ~reshot
@@ -151,7 +152,8 @@ def _clusters(aligned: Sequence[pd.DataFrame]) -> np.ndarray:
         other = part["cluster"].to_numpy(dtype=object)
         if ((labels != other) & (labels != "") & (other != "")).any():
             raise PairingError(
-                "the two ends put the same items into different clusters; import or run one of them again"
+                "the two ends put the same items into different clusters; import or run one of them again",
+                reason="different clusters",
             )
         labels = np.where(labels == "", other, labels)
     return labels

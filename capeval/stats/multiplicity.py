@@ -5,6 +5,8 @@ python -c "from capeval.stats.multiplicity import holm; print(holm([0.01, 0.04, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -23,11 +25,7 @@ def holm(p: ArrayLike) -> Vector:
     Raises:
         ValueError: for p outside [0, 1].
     """
-    values, tested = _family(p)
-    order = np.argsort(values[tested], kind="stable")
-    m = len(order)
-    stepped = np.maximum.accumulate(values[tested][order] * (m - np.arange(m)))
-    return _put_back(values, tested, order, stepped)
+    return _stepwise(p, lambda ordered, m: np.maximum.accumulate(ordered * (m - np.arange(m))))
 
 
 def benjamini_hochberg(p: ArrayLike) -> Vector:
@@ -42,24 +40,18 @@ def benjamini_hochberg(p: ArrayLike) -> Vector:
     Raises:
         ValueError: for p outside [0, 1].
     """
-    values, tested = _family(p)
-    order = np.argsort(values[tested], kind="stable")
-    m = len(order)
-    stepped = np.minimum.accumulate((values[tested][order] * (m / (np.arange(m) + 1)))[::-1])[::-1]
-    return _put_back(values, tested, order, stepped)
+    return _stepwise(p, lambda ordered, m: np.minimum.accumulate((ordered * (m / (np.arange(m) + 1)))[::-1])[::-1])
 
 
-def _family(p: ArrayLike) -> tuple[Vector, np.ndarray]:
+def _stepwise(p: ArrayLike, step: Callable[[Vector, int], Vector]) -> Vector:
+    """Adjust the tested p in ascending order (`step` gets them and their number) and put them back in their places."""
     values = np.asarray(p, dtype=np.float64)
     tested = ~np.isnan(values)
     if ((values[tested] < 0) | (values[tested] > 1)).any():
         raise ValueError("a p value lies outside [0, 1]")
-    return values, tested
-
-
-def _put_back(values: Vector, tested: np.ndarray, order: np.ndarray, stepped: Vector) -> Vector:
+    order = np.argsort(values[tested], kind="stable")
     adjusted = np.empty(len(order))
-    adjusted[order] = np.minimum(stepped, 1.0)
+    adjusted[order] = np.minimum(step(values[tested][order], len(order)), 1.0)
     result = values.copy()
     result[tested] = adjusted
     return result
