@@ -117,6 +117,6 @@ def _reason(row: dict[str, Any], status: Status, alpha: float) -> str:
     )
     if status != "inconclusive":
         return text
-    needed = items_needed(row["se"], int(row["n"]), row["margin"])
+    needed = items_needed(row["se"], int(row["n"]), row["margin"], alpha=alpha)
     more = f"; about {round_up(needed):,} items would tell this margin" if math.isfinite(needed) else ""
     return f"{text}; {int(row['n'])} items can't tell{more}"

@@ -1,5 +1,7 @@
 """The gate: three answers, exit codes that mean one thing each."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,3 +113,10 @@ def test_alpha_moves_the_bounds() -> None:
     strictest = gate(*runs, GateOptions(margin=0.05, alpha=0.001))[0]
     assert "99.8 % interval" in strictest.reason
     assert strictest.effect["low_equivalence"] < gate(*runs, GateOptions(margin=0.05))[0].effect["low_equivalence"]
+
+
+def test_the_items_that_a_margin_takes_follow_alpha() -> None:
+    runs = run_of("a", noisy(0.5, 1)[:60]), run_of("b", noisy(0.5, 2)[:60])
+    usual, strictest = (gate(*runs, GateOptions(margin=0.02, alpha=alpha))[0].reason for alpha in (0.05, 0.001))
+    needed = [int(re.findall(r"about ([\d,]+) items", reason)[0].replace(",", "")) for reason in (usual, strictest)]
+    assert needed[0] < needed[1]
