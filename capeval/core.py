@@ -228,6 +228,9 @@ class Tree:
         return tuple(found)
 
 
+Presentation = Literal["", "document", "dialogue"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSource:
     """One lm-eval task file that feeds (part of) a task of a suite."""
@@ -244,6 +247,11 @@ class TaskSource:
     """lm-eval metric that counts; empty: the task spec's."""
     override: Mapping[str, Any] = field(default_factory=dict)
     """Keys that replace those of the file (another filter_list, for one)."""
+    presentation: Presentation = ""
+    """`document`: plain text in every run. `dialogue`: the chat template in a run with --chat, in another the same
+    messages as `Q: …` and `A: …`. Empty: the chat template in a run with --chat, in another plain text."""
+    turns: str = ""
+    """Field of a document that holds the earlier turns of its dialogue (user, assistant, user, assistant …)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,8 @@ class RunOptions:
     dtype: str = ""
     """float32, bfloat16 …; empty: float32 on CPU, the checkpoint's own on a GPU."""
     chat: bool = False
-    """Ask through the checkpoint's chat template; each shot is a turn, lm-eval's default."""
+    """Ask through the checkpoint's chat template; each shot is a turn, lm-eval's default. A suite's
+    sources may say otherwise (`presentation`)."""
     system: str = ""
     """System prompt."""
     batch_tokens: int = 16_384

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from capeval import strict
-from capeval.core import Suite, TaskSource, TaskSpec
+from capeval.core import Presentation, Suite, TaskSource, TaskSpec
 from capeval.digest import digest, digest_file
 from capeval.errors import BadFileError, MissingError, UsageError, unknown
 from capeval.shipped import folder
@@ -27,7 +27,7 @@ LM_EVAL = "lm_eval:"
 """Prefix of a path inside lm-eval's own tasks."""
 _LISTING = "capeval list suites"
 _SUITE_KEYS = {"name", "title", "tasks", "contrasts"}
-_SOURCE_KEYS = {"path", "setting", "cluster", "filter", "metric", "override"}
+_SOURCE_KEYS = {"path", "setting", "cluster", "filter", "metric", "override", "presentation", "turns"}
 _TASK_KEYS = {f.name for f in fields(TaskSpec)} - {"settings"} | {"sources"}
 _INCLUDE = re.compile(r"^include:\s*[\"']?([^\"'\s\[\]]+)", re.MULTILINE)
 
@@ -121,7 +121,19 @@ def _sources(data: dict[str, Any], spec: TaskSpec, home: Path, where: str) -> It
             filter=str(data.get("filter") or ""),
             metric=str(data.get("metric") or ""),
             override=override,
+            **_shown(data, where),
         )
+
+
+def _shown(data: dict[str, Any], where: str) -> dict[str, Any]:
+    """How a source's documents are shown: `presentation` and `turns`; empty when the keys are absent."""
+    presentation = strict.text(data, "presentation", f"{where}: source")
+    if presentation:
+        strict.one_of(presentation, filter(None, get_args(Presentation)), f"{where}: source: presentation")
+    turns = strict.text(data, "turns", f"{where}: source")
+    if turns and presentation != "dialogue":
+        raise BadFileError(f"{where}: source: 'turns' are shown in a dialogue only; add 'presentation: dialogue'")
+    return {"presentation": presentation, "turns": turns}
 
 
 def _expand(path: str, home: Path, where: str) -> list[str]:

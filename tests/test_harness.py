@@ -3,13 +3,17 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from capeval.backends import BackendSettings, open_backend
 from capeval.core import Reply, Suite
+from capeval.digest import digest
 from capeval.errors import BadFileError, MissingError, UsageError
-from capeval.harness import Asked, Form, prepare, records, requests_of
+from capeval.harness import Asked, Form, prepare, question_answer, records, requests_of
 from capeval.suites import load_suite
 
 TASK = """
@@ -30,6 +34,10 @@ SUITE = """
 name: own
 tasks:
   - {name: own, capability: c, metric: exact_match, sources: [{path: own.yaml, setting: direct}]}
+"""
+SHOTS = """
+num_fewshot: 2
+fewshot_config: {sampler: first_n, samples: [{q: "3+3=", a: "6"}, {q: "4+4=", a: "8"}]}
 """
 DOCS = [{"q": "1+1=", "a": "2"}, {"q": "2+2=", "a": "4"}, {"q": "1+1=", "a": "2"}]
 
@@ -223,6 +231,159 @@ def test_tasks_that_run_the_models_code_are_refused(own: Path) -> None:
         prepare(load(own), Form())
 
 
+def shown_as(folder: Path, keys: str) -> Suite:
+    (folder / "suite.yaml").write_text(SUITE.replace("setting: direct", f"setting: direct, {keys}"))
+    return load(folder)
+
+
+def chat_form(system: str = "") -> Form:
+    backend = open_backend("scripted", "parrot", BackendSettings())
+    return Form(chat=backend.chat, template=backend.chat_template(), system=system)
+
+
+def texts(asked: list[Asked]) -> list[str]:
+    return [request.text for request in requests_of(asked)]
+
+
+def test_questions_and_answers_are_called_as_a_chat_template_is() -> None:
+    said = [
+        {"role": "system", "content": "Add.\n\n"},
+        {"role": "user", "content": "1+1?"},
+        {"role": "assistant", "content": " 2"},
+        {"role": "user", "content": "2+2?"},
+    ]
+    assert question_answer(said) == "Add.\nQ: 1+1?\nA: 2\nQ: 2+2?\nA:"
+    assert question_answer(said, add_generation_prompt=False) == "Add.\nQ: 1+1?\nA: 2\nQ: 2+2?"
+    begun = [*said, {"role": "assistant", "content": "It is "}]
+    assert question_answer(begun, add_generation_prompt=False).endswith("\nQ: 2+2?\nA: It is")
+
+
+def test_a_document_stays_one_in_a_chat_run(own: Path) -> None:
+    plain, system = prepare(load(own), Form()), prepare(load(own), Form(system="Add."))
+    suite = shown_as(own, "presentation: document")
+    for form in (Form(), chat_form()):
+        asked = prepare(suite, form)
+        assert asked[0].presentation == "document" and requests_of(asked) == requests_of(plain)
+    asked = prepare(suite, chat_form("Add."))
+    assert asked[0].presentation == system[0].presentation and requests_of(asked) == requests_of(system)
+
+
+def test_a_dialogue_is_the_chat_template_or_questions_and_answers(own: Path) -> None:
+    (own / "own.yaml").write_text(TASK + SHOTS)
+    as_today = prepare(load(own), chat_form())
+    suite = shown_as(own, "presentation: dialogue")
+    chat, asked = prepare(suite, chat_form()), prepare(suite, Form())
+    assert chat[0].presentation == as_today[0].presentation and requests_of(chat) == requests_of(as_today)
+    assert asked[0].presentation == "question-answer"
+    assert texts(asked)[1] == "Q: 3+3=\nA: 6\nQ: 4+4=\nA: 8\nQ: 2+2=\nA:"
+    assert [d.shots for d in asked[0].documents] == [d.shots for d in chat[0].documents]
+    assert [d.item for d in asked[0].documents] == [d.item for d in chat[0].documents]
+    [instructed] = prepare(suite, Form(system="Add."), limit=1)
+    assert texts([instructed]) == ["Add.\nQ: 3+3=\nA: 6\nQ: 4+4=\nA: 8\nQ: 1+1=\nA:"]
+    assert instructed.presentation == f"question-answer with system prompt {digest('Add.')}"
+
+
+def test_an_answer_that_the_task_begins_is_continued(own: Path) -> None:
+    (own / "own.yaml").write_text(TASK + 'gen_prefix: "It is"\n')
+    asked = prepare(shown_as(own, "presentation: dialogue"), Form(), limit=1)
+    assert texts(asked) == ["Q: 1+1=\nA: It is"]
+
+
+def test_choices_follow_a_question_as_an_answer_does() -> None:
+    suite = _only(load_suite("smoke"), "smoke-comparisons")
+    suite = replace(suite, sources=tuple(replace(s, presentation="dialogue") for s in suite.sources))
+    [no, yes] = requests_of(prepare(suite, Form(), limit=1))
+    assert "Q: Is a bus bigger than a shoe?\nA: yes\n" in no.text and no.text == yes.text
+    assert no.text.endswith("?\nA:") and [no.continuation, yes.continuation] == [" no", " yes"]
+
+
+@pytest.fixture
+def talk(own: Path) -> Path:
+    docs = [
+        {"q": "And 2 more?", "a": "4", "past": ["1+1?", "2"]},
+        {"q": "And now?", "a": "9", "past": ["Hi.", "Hello!", "Think of 9.", "Done."]},
+        {"q": "1+1=", "a": "2", "past": []},
+    ]
+    (own / "own.json").write_text(json.dumps(docs))
+    return own
+
+
+TURNS = "presentation: dialogue, turns: past"
+
+
+def test_earlier_turns_are_shown_in_either_form(talk: Path) -> None:
+    alone = prepare(load(talk), Form())
+    suite = shown_as(talk, TURNS)
+    plain, chat = prepare(suite, Form(system="Add.")), prepare(suite, chat_form("Add."))
+    assert texts(plain) == [
+        "Add.\nQ: 1+1?\nA: 2\nQ: And 2 more?\nA:",
+        "Add.\nQ: Hi.\nA: Hello!\nQ: Think of 9.\nA: Done.\nQ: And now?\nA:",
+        "Add.\nQ: 1+1=\nA:",
+    ]
+    assert texts(chat)[0] == "system: Add.\nuser: 1+1?\nassistant: 2\nuser: And 2 more?\nassistant:"
+    for asked in (plain, chat):
+        assert [d.shots for d in asked[0].documents] == [d.shots for d in alone[0].documents]
+        assert [d.item for d in asked[0].documents] == [d.item for d in alone[0].documents]
+    assert list(records(plain, told(plain, "4", "no", "2"))["score"]) == [1.0, 0.0, 1.0]
+
+
+def test_choices_and_continuations_have_earlier_turns_too(talk: Path) -> None:
+    scored = TASK.partition("generation_kwargs")[0]
+    acc = "metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]\n"
+    choice = scored.replace("generate_until", "multiple_choice").replace('"{{a}}"', "0") + 'doc_to_choice: ["4", "5"]\n'
+    (talk / "own.yaml").write_text(choice + acc)
+    suite = shown_as(talk, f"{TURNS}, metric: acc")
+    requests = requests_of(prepare(suite, Form(), limit=1))
+    assert [r.continuation for r in requests] == [" 4", " 5"]
+    assert {r.text for r in requests} == {"Q: 1+1?\nA: 2\nQ: And 2 more?\nA:"}
+    (talk / "own.yaml").write_text(scored.replace("generate_until", "loglikelihood") + acc)
+    [request] = requests_of(prepare(suite, chat_form(), limit=1))
+    assert request.text == "user: 1+1?\nassistant: 2\nuser: And 2 more?\nassistant:" and request.continuation == "4"
+
+
+@pytest.mark.parametrize(
+    ("past", "found"),
+    [(None, "missing"), ("1+1?", "'1"), (["1+1?"], "\\['1"), (["1+1?", None], "None"), ({"user": "a"}, "'user'")],
+)
+def test_a_document_without_proper_turns_is_named(own: Path, past: object, found: str) -> None:
+    docs = [{"q": "1+1=", "a": "2", "past": past}, {"q": "2+2=", "a": "4", "past": past}]
+    (own / "own.json").write_text(json.dumps(docs))
+    with pytest.raises(BadFileError, match=rf"own.yaml: the field 'past' must be .* in document 1 it is .*{found}"):
+        prepare(shown_as(own, TURNS), Form())
+
+
+def test_a_field_that_no_document_has_is_named(own: Path) -> None:
+    with pytest.raises(BadFileError, match="own.yaml: the field 'past' .* it is missing"):
+        prepare(shown_as(own, TURNS), chat_form())
+
+
+def test_turns_and_shots_are_not_mixed(talk: Path) -> None:
+    (talk / "own.yaml").write_text(TASK + SHOTS)
+    with pytest.raises(BadFileError, match="own.yaml: .*num_fewshot is 2; add 'override: {num_fewshot: 0}'"):
+        prepare(shown_as(talk, TURNS), Form())
+    [asked] = prepare(shown_as(talk, f"{TURNS}, override: {{num_fewshot: 0}}"), Form())
+    assert len(asked.documents) == 3
+
+
+def test_turns_need_one_question(talk: Path) -> None:
+    suite = shown_as(talk, TURNS)
+    (talk / "own.yaml").write_text(TASK.replace("generate_until", "loglikelihood_rolling"))
+    with pytest.raises(BadFileError, match="own.yaml: 'turns' need one question"):
+        prepare(suite, Form())
+    (talk / "own.json").write_text(json.dumps([{"q": 0, "a": "b", "c": ["x", "y"], "past": []}]))
+    choices = TASK.replace("generate_until", "multiple_choice").replace('"{{q}}"', "q")
+    (talk / "own.yaml").write_text(choices + "doc_to_choice: c\n")
+    with pytest.raises(BadFileError, match="own.yaml: 'turns' need one question"):
+        prepare(suite, Form())
+
+
+def test_a_suite_made_in_python_never_loses_its_turns(talk: Path) -> None:
+    suite = shown_as(talk, TURNS)
+    suite = replace(suite, sources=(replace(suite.sources[0], presentation=""),))
+    with pytest.raises(UsageError, match="own.yaml: turns need the presentation 'dialogue'"):
+        prepare(suite, Form())
+
+
 @pytest.mark.data
 def test_the_whole_cot_suite_builds_from_the_mirror(public_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAPEVAL_DATA", str(public_data))
@@ -240,8 +401,6 @@ def test_the_whole_cot_suite_builds_from_the_mirror(public_data: Path, monkeypat
     assert records([direct], replies)["score"][0] == 1.0, "the space before an answer is no mistake"
 
 
-def _only(suite: Suite, task: str, **changes) -> Suite:
-    from dataclasses import replace
-
+def _only(suite: Suite, task: str, **changes: Any) -> Suite:
     sources = tuple(s for s in suite.sources if s.task == task)
     return replace(suite, tasks=(replace(suite.task(task), **changes),), sources=sources)

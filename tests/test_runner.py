@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from capeval.digest import digest
 from capeval.errors import BadFileError, EngineError, MissingError, OutputError, UsageError
 from capeval.runner import RunOptions, node_name, run
 from capeval.store.runs import Run, load_run
@@ -119,6 +120,54 @@ def test_identical_requests_are_asked_once(tmp_path: Path) -> None:
     done = run("parrot", "s.yaml", options=PARROT)
     assert counts(done) == {"requests": 5, "distinct": 2, "reused": 0, "asked": 2}
     assert len(done.records) == 5 and done.records["item"].is_unique
+
+
+def test_every_source_is_shown_as_the_suite_says_and_the_manifest_keeps_it(copy: Path, tmp_path: Path) -> None:
+    (copy / "chat_template.jinja").write_text(
+        "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    (tmp_path / "d.json").write_text(json.dumps([{"q": "And 2 more?", "a": "4", "past": ["1+1?", "2"]}]))
+    (tmp_path / "t.yaml").write_text(
+        "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.json}}\noutput_type: generate_until\n"
+        'test_split: test\ndoc_to_text: "{{q}}"\ndoc_to_target: "{{a}}"\n'
+        'generation_kwargs: {until: ["\\n"], max_gen_toks: 4}\n'
+        "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n"
+    )
+    (tmp_path / "s.yaml").write_text(
+        "name: s\ntasks:\n  - {name: t, capability: c, metric: exact_match, sources: [\n"
+        "      {path: t.yaml, setting: run}, {path: t.yaml, setting: document, presentation: document},\n"
+        "      {path: t.yaml, setting: dialogue, presentation: dialogue},\n"
+        "      {path: t.yaml, setting: turns, presentation: dialogue, turns: past}]}\n"
+    )
+    plain = run(str(copy), "s.yaml", options=RunOptions(out=tmp_path / "plain"))
+    chat = run(str(copy), "s.yaml", options=RunOptions(out=tmp_path / "chat", chat=True))
+    assert prompts(plain) == {
+        "run": ("document", digest(["And 2 more?"])),
+        "document": ("document", digest(["And 2 more?"])),
+        "dialogue": ("question-answer", digest(["Q: And 2 more?\nA:"])),
+        "turns": ("question-answer", digest(["Q: 1+1?\nA: 2\nQ: And 2 more?\nA:"])),
+    }
+    [label] = {label for label, _ in prompts(chat).values()} - {"document"}
+    assert label.startswith("chat ")
+    assert prompts(chat) == {
+        "run": (label, digest(["[user] And 2 more?\n[assistant]"])),
+        "document": ("document", digest(["And 2 more?"])),
+        "dialogue": (label, digest(["[user] And 2 more?\n[assistant]"])),
+        "turns": (label, digest(["[user] 1+1?\n[assistant] 2\n[user] And 2 more?\n[assistant]"])),
+    }
+    assert list(chat.records["shots"]) == list(plain.records["shots"]) and chat.records["item"].nunique() == 1
+    kept = load_run(tmp_path / "chat").manifest["suite"]
+    assert kept["digest"] == plain.manifest["suite"]["digest"]
+    assert [(s["presentation"], s["turns"]) for s in kept["sources"]] == [
+        ("", ""), ("document", ""), ("dialogue", ""), ("dialogue", "past"),
+    ]  # fmt: skip
+
+
+def prompts(done: Run) -> dict[str, tuple[str, str]]:
+    """By setting: the presentation, and the digest of the prompt."""
+    rows = done.records.set_index("setting")
+    return {name: (rows["presentation"][name], rows["prompt_digest"][name]) for name in rows.index}
 
 
 _SCRIPT = """

@@ -84,6 +84,22 @@ def test_digest_covers_task_files_and_what_they_include(suite_file: Path) -> Non
     assert load_suite(str(suite_file)).digest != before
 
 
+def test_a_source_says_how_it_is_shown_and_the_digest_covers_it(suite_file: Path) -> None:
+    plain = load_suite(str(suite_file))
+    assert (plain.sources[0].presentation, plain.sources[0].turns) == ("", "")
+    digests = {plain.digest}
+    for keys, shown in [
+        ("presentation: document", ("document", "")),
+        ("presentation: dialogue", ("dialogue", "")),
+        ("presentation: dialogue, turns: history", ("dialogue", "history")),
+    ]:
+        suite_file.write_text(MINE.replace("setting: direct", f"setting: direct, {keys}"))
+        suite = load_suite(str(suite_file))
+        assert (suite.sources[0].presentation, suite.sources[0].turns) == shown
+        digests.add(suite.digest)
+    assert len(digests) == 4
+
+
 def test_unknown_suite_gets_a_did_you_mean() -> None:
     with pytest.raises(UsageError, match="unknown suite 'cott'; did you mean 'cot'"):
         load_suite("cott")
@@ -101,6 +117,12 @@ def test_unknown_suite_gets_a_did_you_mean() -> None:
         ("a.yaml", "b.yaml", "there is no task file .*b.yaml"),
         ("a.yaml", '"x*.yaml"', "no task file matches"),
         (", setting: direct", "", "every source needs 'setting'"),
+        ("setting:", "presentatoin: document, setting:", "unknown key 'presentatoin'; did you mean 'presentation'"),
+        ("setting:", "presentation: dialog, setting:", "mine.yaml: task 't': .*must be one of document, dialogue"),
+        ("setting:", "presentation: false, setting:", "'presentation' must be text"),
+        ("setting:", "turns: h, setting:", "mine.yaml: task 't': .*'turns' .*add 'presentation: dialogue'"),
+        ("setting:", "turns: h, presentation: document, setting:", "'turns' .*add 'presentation: dialogue'"),
+        ("setting:", "turns: [h], presentation: dialogue, setting:", "'turns' must be text"),
         ("name: mine", "contrasts: [[cot, direct]]", "unknown setting 'cot'"),
         ("name: mine", "contrasts: cot", "pairs of settings"),
         ("name: mine", "name: [", "can't be read as YAML"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+import reprlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import util
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,21 @@ from capeval.suites import task_file
 
 SHOT_SEED = 1234
 """Seed of drawn examples: lm-eval's default, so that both draw the same."""
+_MARKS = {"user": "Q: ", "assistant": "A: "}
+
+
+def question_answer(messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
+    """Messages as questions and answers in plain text, for models without a chat template; called as a template is.
+
+    >>> question_answer([{"role": "system", "content": "Add."}, {"role": "user", "content": "1+1?"}])
+    'Add.\\nQ: 1+1?\\nA:'
+
+    Args:
+        messages: Each with a role (system, user or assistant) and a content; its outer white space is not shown.
+        add_generation_prompt: End with the mark of an answer; False leaves the last message open to be continued.
+    """
+    lines = [f"{_MARKS.get(m['role'], '')}{m['content'].strip()}".rstrip() for m in messages]
+    return "\n".join([*lines, "A:"] if add_generation_prompt else lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +46,24 @@ class Form:
     """How documents are shown."""
 
     chat: Callable[..., str] | None = None
-    """The checkpoint's chat template, applied; None shows plain text."""
+    """The checkpoint's chat template, applied, or `question_answer`; None shows plain text."""
     template: str = ""
     """That template's text, for the digest."""
     system: str = ""
     """System prompt; in plain text it comes first."""
 
     @property
+    def templated(self) -> bool:
+        """Whether the checkpoint's chat template shows the messages; else they are plain text."""
+        return self.chat is not None and self.chat is not question_answer
+
+    @property
     def presentation(self) -> str:
         """The label that goes into the records: runs that differ in it are compared, but marked."""
-        if self.chat is None:
-            return f"document with system prompt {digest(self.system)}" if self.system else "document"
-        return f"chat {digest(self.template, self.system)}"
+        if self.templated:
+            return f"chat {digest(self.template, self.system)}"
+        plain = "document" if self.chat is None else "question-answer"
+        return f"{plain} with system prompt {digest(self.system)}" if self.system else plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +95,14 @@ def prepare(suite: Suite, form: Form, *, limit: int | None = None, seed: int = 0
 
     Args:
         suite: What is asked.
-        form: How it is shown.
+        form: How it is shown, where a source does not say otherwise (`TaskSource.presentation`).
         limit: Only the first documents of every task file; None for all.
         seed: Of sampled answers (shots are drawn with lm-eval's own seed).
 
     Raises:
         MissingError: lm-eval or a data set is not here.
-        BadFileError: a task file that lm-eval can't build, an unknown filter or metric.
+        BadFileError: a task file that lm-eval can't build, an unknown filter or metric, earlier turns that can't be
+            shown.
         UsageError: tasks that need images or run generated code.
     """
     if util.find_spec("lm_eval") is None:
@@ -118,13 +142,40 @@ def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed
     chosen = source.filter or names[0]
     if chosen not in names:
         raise BadFileError(f"{source.path}: {unknown('filter', chosen, names, 'capeval list tasks')}")
-    documents = tuple(_documents(task, form, limit, seed))
+    form = _form_of(source, form)
+    _check_turns(task, source)
+    documents = tuple(_documents(task, source, form, limit, seed))
     if not documents:
         raise BadFileError(f"{source.path}: the task has no documents")
     _check_metric(task, source, spec, documents[0])
     return Asked(
         source=source, spec=spec, task=task, filter=chosen, presentation=form.presentation, documents=documents
     )
+
+
+def _form_of(source: TaskSource, form: Form) -> Form:
+    """The run's form, unless the source wants its own."""
+    if source.presentation == "document":
+        return replace(form, chat=None, template="")
+    if source.presentation == "dialogue" and form.chat is None:
+        return replace(form, chat=question_answer)
+    return form
+
+
+def _check_turns(task: Any, source: TaskSource) -> None:
+    """Earlier turns stand before one question: no shots between them, no text of their own for each choice."""
+    if not source.turns:
+        return
+    if task.config.num_fewshot:
+        raise BadFileError(
+            f"{source.path}: with 'turns' nothing but them stands before the question, but num_fewshot is "
+            f"{task.config.num_fewshot}; add 'override: {{num_fewshot: 0}}' to the source"
+        )
+    if task.OUTPUT_TYPE == "loglikelihood_rolling" or getattr(task, "multiple_input", False):
+        raise BadFileError(
+            f"{source.path}: 'turns' need one question that they stand before; a text whose every token is scored has "
+            "none, and choices with texts of their own have several"
+        )
 
 
 def _check_metric(task: Any, source: TaskSource, spec: TaskSpec, document: Document) -> None:
@@ -182,20 +233,20 @@ def _resolve(source: DataSource, **metadata: Any) -> Any:
     return load_data(source)
 
 
-def _documents(task: Any, form: Form, limit: int | None, seed: int) -> Iterator[Document]:
+def _documents(task: Any, source: TaskSource, form: Form, limit: int | None, seed: int) -> Iterator[Document]:
     """As lm-eval's `build_all_requests`, with the shots noted."""
     for number, doc in task.doc_iterator(rank=0, limit=limit, world_size=1):
         state = task.sampler.rnd.getstate() if hasattr(task, "sampler") else None
         context = plain = _context(task, doc, Form())
-        if form.chat or form.system:
+        if form.chat or form.system or source.turns:
             if state is not None:
                 task.sampler.rnd.setstate(state)  # the same shots once more
-            context = _context(task, doc, form)
+            context = _context(task, doc, _after_turns(form, doc, source, number) if source.turns else form)
         built = task.construct_requests(
             doc=doc,
             ctx=context,
             metadata=(task.config.task, number, task.config.repeats),
-            apply_chat_template=form.chat is not None,
+            apply_chat_template=form.templated,  # plain text keeps the space between "A:" and a choice
             chat_template=form.chat,
         )
         instances = tuple(built) if isinstance(built, list) else (built,)
@@ -218,6 +269,26 @@ def _context(task: Any, doc: Any, form: Form) -> Any:
         chat_template=form.chat,
         gen_prefix=task.doc_to_prefix(doc),
     )
+
+
+def _after_turns(form: Form, doc: Any, source: TaskSource, number: int) -> Form:
+    """The form with a document's earlier turns before its question, behind the system prompt."""
+    chat, said = form.chat, doc.get(source.turns) if isinstance(doc, dict) else None
+    if chat is None:
+        raise UsageError(f"{source.path}: turns need the presentation 'dialogue'")
+    if not isinstance(said, list) or len(said) % 2 or not all(isinstance(text, str) for text in said):
+        raise BadFileError(
+            f"{source.path}: the field '{source.turns}' must be an even number of texts (user, assistant, …), because "
+            f"it holds the earlier turns; in document {number + 1} it is "
+            f"{'missing' if said is None else reprlib.repr(said)}"
+        )
+    turns = [{"role": role, "content": text} for role, text in zip(cycle(_MARKS), said, strict=False)]
+
+    def shown(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        first = int(messages[0]["role"] == "system")
+        return chat([*messages[:first], *turns, *messages[first:]], add_generation_prompt=add_generation_prompt)
+
+    return replace(form, chat=shown)
 
 
 def _before_the_question(task: Any, doc: Any, context: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from capeval.core import EFFECT_COLUMNS, FLIP_COLUMNS, PUBLISHED_COLUMNS, PUBLISHED_EFFECT_COLUMNS, SCORE_COLUMNS
-from capeval.report import sources
+from capeval.report import sources, training
 from capeval.report.findings import contrasts, kind_words, ranked
 from capeval.store.files import finite
 from capeval.store.traces import Trace
@@ -56,6 +56,10 @@ def payload(trace: Trace) -> dict[str, Any]:
         "scores": pack(trace.scores[list(SCORE_COLUMNS)]),
         "published": pack(trace.published[list(PUBLISHED_COLUMNS)]),
         "publishedEffects": pack(trace.published_effects[list(PUBLISHED_EFFECT_COLUMNS)]),
+        "training": [
+            {**node, "curves": pack(training.curves(trace.training[node["name"]]))}
+            for node in training.nodes(trace.training)
+        ],
         "flips": pack(flips),
         "flipsCut": cut,
         "flipLimit": FLIPS_PER_EFFECT,

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from capeval import shipped
 from capeval.attribution.sentences import amount, p_text
 from capeval.core import STAGE_KINDS
-from capeval.report import sources
+from capeval.report import sources, training
 from capeval.report.figures import known_nodes, tree_drawing
 from capeval.report.findings import CERTAIN, contrasts, counts, findings, headline
 from capeval.report.pack import payload, to_json
@@ -30,7 +30,7 @@ from capeval.store.files import make_folder, write_text
 from capeval.store.traces import Trace
 
 FILE = "report.html"
-SCRIPTS = ("data.js", "sources.js", "heatmap.js", "forest.js", "ledger.js", "detail.js", "report.js")
+SCRIPTS = ("data.js", "sources.js", "heatmap.js", "forest.js", "ledger.js", "detail.js", "training.js", "report.js")
 """One scope, in this order; report.js starts the page."""
 PLOTLY = "vendor/plotly-cartesian.min.js"
 HEADLINES = 5
@@ -111,6 +111,7 @@ def _story(trace: Trace) -> dict[str, Any]:
         "kinds": [kind for kind in STAGE_KINDS if any(stage.kind == kind for stage in tree.stages)],
         "certainties": sorted({edge["certainty"] for edge in drawing["edges"] if not edge["rival"]}),
         "rivals": any(edge["rival"] for edge in drawing["edges"]),
+        "training": training.nodes(trace.training),
         "published": len(trace.published),
         "alpha": f"{trace.provenance.get('alpha', 0.05):g}".replace("0.", "."),
         "provenance": _facts({"tree_digest": tree.digest, **trace.provenance}),

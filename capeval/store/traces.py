@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,11 @@ from capeval.store.files import (
     write_text,
     write_together,
 )
-from capeval.strict import build
+from capeval.strict import build, mapping, mappings
 
 FORMAT = 1
 _TABLES = ("effects", "scores", "published", "published_effects", "flips")
+TRAINING = "training.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,9 @@ class Trace:
     """`core.FLIP_COLUMNS`, edges only."""
     provenance: Mapping[str, Any]
     """command, created, versions, digests, alpha, level, seed, counts of rows, runs of evaluated nodes."""
+    training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By name of a node that capeval trained: stage, parent, recipe, seed, digest, data, steps, tokens, seconds (of a
+    processor), curves (lists of one length, `step` among them), samples (prompt, answer) and versions."""
 
     def summary(self) -> dict[str, Any]:
         """The machine-readable summary: tree, alpha, counts of answers, and the ledger's stable columns."""
@@ -69,6 +73,8 @@ class Trace:
 def save_trace(trace: Trace, folder: Path | str) -> Path:
     """Write a trace's tables (trace.json last, so that a folder with one is whole). The HTML is the report's job.
 
+    training.json is there only when something was trained.
+
     Raises:
         OutputError: when the place can't be written.
     """
@@ -77,7 +83,8 @@ def save_trace(trace: Trace, folder: Path | str) -> Path:
 
     def write_head(path: Path) -> None:
         # the tables are written already, beside the head and under names like its own
-        tables = {t: digest_file(path.with_name(path.name.replace("trace.json", f"{t}.parquet"))) for t in _TABLES}
+        before = path.name.removesuffix("trace.json")
+        tables = {t: digest_file(path.with_name(before + file)) for t, file in _files(bool(trace.training)).items()}
         write_json(path, head | {"tables": tables, "digest": digest(head, tables)})
 
     csv = trace.effects.to_csv(index=False, lineterminator="\n")
@@ -87,9 +94,12 @@ def save_trace(trace: Trace, folder: Path | str) -> Path:
         | {
             "effects.csv": partial(write_text, text=csv),
             "summary.json": partial(write_json, value=trace.summary()),
-            "trace.json": write_head,
-        },
+        }
+        | ({TRAINING: partial(write_json, value=trace.training)} if trace.training else {})
+        | {"trace.json": write_head},
     )
+    if not trace.training:
+        (folder / TRAINING).unlink(missing_ok=True)  # of the trace that was here
     (folder / "report.html").unlink(missing_ok=True)  # a page of the trace that was here
     return folder
 
@@ -112,13 +122,37 @@ def load_trace(folder: Path | str) -> Trace:
     tables, own = head.pop("tables", None), head.pop("digest", None)
     if not isinstance(tables, dict) or own != digest(head, tables):
         raise _damaged(folder / "trace.json", folder)
-    for table in _TABLES:
-        file = folder / f"{table}.parquet"
+    for table, name in _files("training" in tables).items():
+        file = folder / name
         if not file.is_file() or digest_file(file) != tables.get(table):
             raise _damaged(file, folder)
     tree = _tree(head["tree"])
     frames = {table: read_parquet(folder / f"{table}.parquet") for table in _TABLES}
-    return Trace(tree=tree, provenance=head["provenance"], **frames)
+    training = _training(folder / TRAINING) if "training" in tables else {}
+    return Trace(tree=tree, provenance=head["provenance"], training=training, **frames)
+
+
+def _files(trained: bool) -> dict[str, str]:
+    """The files that a head vouches for, by the name of their table."""
+    return {table: f"{table}.parquet" for table in _TABLES} | ({"training": TRAINING} if trained else {})
+
+
+def _training(file: Path) -> dict[str, dict[str, Any]]:
+    """What training.json says of each node; a shape that no reader expects is refused."""
+    found = read_json(file)
+    if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
+        raise BadFileError(f"{file} must hold a mapping for each node")
+    for node, entry in found.items():
+        where = f"{file}: node '{node}'"
+        for key in ("recipe", "versions"):
+            mapping(entry, key, where)
+        for key in ("data", "samples"):
+            mappings(entry, key, where)
+        curves = mapping(entry, "curves", where)
+        sizes = {len(series) if isinstance(series, list) else None for series in curves.values()}
+        if curves and ("step" not in curves or len(sizes) > 1 or None in sizes):
+            raise BadFileError(f"{where}: 'curves' must hold lists of one length, 'step' among them")
+    return found
 
 
 def _damaged(file: Path, folder: Path) -> BadFileError:

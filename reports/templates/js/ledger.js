@@ -87,7 +87,7 @@ function toggleRow(id) {
 function openRow(id) {
   const row = EFFECTS[id];
   if (!row) return;
-  if (!passes(row, STATE)) Object.assign(STATE, { contrast: row.place, node: null, kind: "", label: "", capability: "", task: "", q: "" });
+  if (!passes(row, STATE)) Object.assign(STATE, { contrast: row.place, node: null, training: null, kind: "", label: "", capability: "", task: "", q: "" });
   opened.clear();
   opened.add(id);
   pages = Math.max(1, Math.ceil((filtered(STATE).findIndex((other) => other.id === id) + 1) / PAGE));

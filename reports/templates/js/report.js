@@ -1,6 +1,6 @@
 // The page's state, its filters and its address: one choice of contrast or node drives every view below the tree.
 
-const BLANK = { contrast: null, node: null, kind: "", label: "", capability: "", task: "", q: "" };
+const BLANK = { contrast: null, node: null, training: null, kind: "", label: "", capability: "", task: "", q: "" };
 const FILTERS = ["kind", "label", "capability", "task", "q"];
 const STATE = { ...BLANK, kind: EFFECTS.some((row) => row.kind === "edge") ? "edge" : "" };
 const START = { ...STATE };
@@ -15,6 +15,7 @@ function draw() {
   drawHeatmap(STATE);
   drawForest(rows, STATE);
   drawLedger(rows);
+  drawTraining(STATE);
   drawPublished(STATE);
   saveAddress();
 }
@@ -85,7 +86,7 @@ function wire() {
     clearTimeout(timer);
     timer = setTimeout(draw, name === "q" ? 150 : 0);
   }
-  on("f-contrast", "change", (event) => { Object.assign(STATE, { contrast: event.target.value === "" ? null : Number(event.target.value), node: null }); change(); });
+  on("f-contrast", "change", (event) => { Object.assign(STATE, { contrast: event.target.value === "" ? null : Number(event.target.value), node: null, training: null }); change(); });
   on("reset", "click", () => { Object.assign(STATE, START); sorting = { id: "answer", down: false }; change(); });
   on("more", "click", () => { pages += 1; drawLedger(filtered(STATE)); });
   on("csv", "click", () => exportRows("csv"));
@@ -96,6 +97,7 @@ function wire() {
   document.querySelectorAll(".finding").forEach((line) => line.addEventListener("click", () => openRow(Number(line.dataset.row))));
   document.querySelectorAll(".chip").forEach((chip) => chip.addEventListener("click", () => { Object.assign(STATE, BLANK, { label: chip.dataset.label }); change(); document.getElementById("explore").scrollIntoView(); }));
   window.addEventListener("hashchange", () => { if (readAddress()) change(); });
+  wireTraining();
   wireTips();
 }
 
@@ -113,6 +115,7 @@ function saveAddress() {
     parts.set(contrast.kind, contrast.name);
   }
   if (STATE.node !== null) parts.set("node", STATE.node);
+  if (STATE.training !== null) parts.set("training", STATE.training);
   for (const name of FILTERS) if (STATE[name] !== START[name] && !(name === "kind" && STATE.node !== null)) parts.set(name === "kind" ? "kinds" : name, STATE[name] || "all");
   const text = parts.toString();
   if (text) history.replaceState(null, "", `#${text}`);
@@ -125,6 +128,7 @@ function readAddress() {
   Object.assign(STATE, START);
   DATA.contrasts.forEach((contrast, i) => { if (parts.get(contrast.kind) === contrast.name) STATE.contrast = i; });
   if (DATA.nodes.some((node) => node.name === parts.get("node"))) Object.assign(STATE, { node: parts.get("node"), kind: "" });
+  if (TRAINING.has(parts.get("training"))) STATE.training = parts.get("training");
   for (const name of FILTERS) {
     const value = parts.get(name === "kind" ? "kinds" : name);
     if (value !== null) STATE[name] = value === "all" ? "" : value;
@@ -141,7 +145,7 @@ function theme() {
   };
   const system = matchMedia("(prefers-color-scheme: dark)");
   apply(system.matches);
-  const paint = (dark) => { apply(dark); drawForest(filtered(STATE), STATE); };
+  const paint = (dark) => { apply(dark); drawForest(filtered(STATE), STATE); drawTraining(STATE); };
   button.addEventListener("click", () => paint(document.documentElement.dataset.theme !== "dark"));
   system.addEventListener("change", (event) => paint(event.matches));
 }
