@@ -189,6 +189,10 @@ class Tree:
     """Path of the shipped records; empty when there are none."""
     edge_notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By "parent -> child": confounds, allow_different_shots."""
+    scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name → changes of the recipes ("node.field": value), for a larger or smaller tree of the same shape."""
+    suite: str = ""
+    """What a tree with recipes is asked when nobody names a suite."""
     digest: str = ""
 
     def stage(self, name: str) -> Stage:

@@ -18,7 +18,7 @@ from capeval.errors import BadFileError, UsageError, unknown
 from capeval.shipped import folder
 
 LISTING = "capeval list trees"
-_TREE_KEYS = {"name", "title", "description", "records", "stages", "contrasts", "edges", "tasks"}
+_TREE_KEYS = {"name", "title", "description", "records", "stages", "contrasts", "edges", "tasks", "scales", "suite"}
 _CONTRAST_KEYS = {"name", "kind", "child", "parent", "node", "settings", "cells", "tasks", "confounds",
                   "allow_different_shots", "note"}  # fmt: skip
 _EDGE_KEYS = {"confounds", "allow_different_shots"}
@@ -70,6 +70,8 @@ def load_tree(name: str) -> Tree:
         tasks=tuple(strict.task_spec(t, where) for t in strict.mappings(data, "tasks", where)),
         records=str(path.parent / records) if records else "",
         edge_notes=_edge_notes(data, where),
+        scales=_scales(data, where),
+        suite=strict.text(data, "suite", where),
         digest=digest(data),
     )
     _check_edges(tree, where)
@@ -217,6 +219,11 @@ def _edge_notes(data: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
         if "allow_different_shots" in value:
             notes[key]["allow_different_shots"] = strict.flag(value, "allow_different_shots", edge, default=False)
     return notes
+
+
+def _scales(data: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    scales = strict.mapping(data, "scales", where)
+    return {name: strict.mapping(scales, name, f"{where}: scales") for name in scales}
 
 
 def _check_paths(tree: Tree, where: str) -> None:

@@ -1,7 +1,8 @@
-"""A trace with everything that a report must bear: twelve nodes, disputed links, silent nodes, hostile strings."""
+"""A trace with all that a report must bear: twelve nodes, disputed links, silent and trained nodes, hostile strings."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,36 @@ def _records(node: str, skill: float) -> pd.DataFrame:
     return with_node(as_records(rows), node)
 
 
+def _trained(
+    stage: str, parent: str | None, series: Sequence[str], samples: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """A node's training; every series holds one null."""
+    steps = list(range(50, 1550, 50))
+    curves = {name: [round(4 / (1 + i) + place, 4) for i in range(len(steps))] for place, name in enumerate(series)}
+    for values in curves.values():
+        values[3] = None  # type: ignore[call-overload]
+    return {
+        "stage": stage, "parent": parent, "seed": 0, "digest": "00112233445566ff", "steps": 1500, "tokens": 3072000,
+        "seconds": 151.2, "recipe": {"lr": 6e-4, "model": {"hidden_size": 96}, "note": HOSTILE[3]},
+        "data": [{"source": "lab/base", "digest": "fedcba9876543210"}, {"source": HOSTILE[1], "digest": "0"}],
+        "curves": {"step": steps, **curves} if series else {}, "versions": {"torch": "2.13.0"},
+        "samples": [{"prompt": prompt, "answer": answer} for prompt, answer in samples],
+    }  # fmt: skip
+
+
+TRAINING = {
+    "base": _trained("init", None, (), ()),
+    "sft": _trained(
+        "sft", "base", ("loss", "lr"),
+        [("<|user|> what is two and two ? <|end|> <|assistant|>", "four <|end|>"), ("say nothing", "")],
+    ),
+    "ppo": _trained(
+        "ppo", "sft", ("score", "kl", "length", "value_loss", "lr"), [("<|user|> hello <|end|>", "hello , friend")]
+    ),
+    HOSTILE_NODE: _trained("sft", HOSTILE[4], ("loss", HOSTILE[0], HOSTILE[9]), [(text, text) for text in HOSTILE]),
+}  # fmt: skip
+
+
 def make_trace() -> Trace:
     """The toy tree, traced by the real tracer; two published rows are added by hand."""
     records = pd.concat([_records(node, skill) for node, skill in _SKILL.items()], ignore_index=True)
@@ -141,7 +172,7 @@ def make_trace() -> Trace:
     )  # fmt: skip
     return Trace(
         tree=found.tree, effects=found.effects, scores=found.scores, flips=found.flips, published=published,
-        published_effects=effects, provenance=found.provenance,
+        published_effects=effects, provenance=found.provenance, training=TRAINING,
     )  # fmt: skip
 
 

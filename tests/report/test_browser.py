@@ -257,6 +257,56 @@ def test_hostile_names_appear_as_they_are(page: Page) -> None:
     assert page.run("return document.querySelectorAll('img, iframe, #forest a[href]').length") == 0
 
 
+def _curves(page: Page) -> list[str]:
+    return page.texts("#training-curves figcaption strong")
+
+
+def test_a_trained_node_shows_its_curves_and_samples(page: Page) -> None:
+    assert page.texts("#training-name") == ["sft"]  # the first with a curve
+    assert _curves(page) == ["loss"]
+    assert page.texts("#training-samples td") == [
+        "<|user|> what is two and two ? <|end|> <|assistant|>", "four <|end|>", "say nothing", "(empty)",
+    ]  # fmt: skip
+    assert page.texts("#training-samples .token") == ["<|user|>", "<|end|>", "<|assistant|>", "<|end|>"]
+    rows = len(_rows(page))
+    chosen = page.browser.find_element(By.ID, "training-node")
+    page.run("arguments[0].focus()", chosen)
+    chosen.send_keys("ppo")
+    page.wait(lambda: _curves(page) == ["score", "kl", "length", "value_loss"])
+    lines = "return document.querySelectorAll('#training-curves .js-line').length"
+    page.wait(lambda: page.run(lines) == 2 * 4)  # each with a gap where its value is null
+    facts = dict(zip(page.texts("#training-facts dt"), page.texts("#training-facts dd"), strict=True))
+    assert facts["Tokens"] == "3,072,000"
+    assert facts["Parent"] == "sft"
+    assert "hello , friend" in page.texts("#training-samples td")
+    assert "model.hidden_size" in page.texts("#training-tables th")
+    assert len(_rows(page)) == rows  # the rest of the page stays
+    page.click("#theme")
+    page.wait(lambda: page.run(lines) == 2 * 4)
+    page.open(page.run("return location.hash"))
+    assert page.texts("#training-name") == ["ppo"]
+
+
+def test_training_follows_the_page(page: Page, trace: Trace) -> None:
+    names = [stage.name for stage in trace.tree.stages]
+    page.click(".node", names.index("ppo"))
+    assert page.texts("#training-name") == ["ppo"]
+    page.click(".node", names.index("lonely"))
+    assert page.texts("#training-name") == ["sft"]
+    page.open("#edge=sft+%E2%86%92+ppo")
+    assert page.texts("#training-name") == ["ppo"]
+
+
+def test_hostile_samples_stay_text(page: Page) -> None:
+    page.choose("training-node", HOSTILE_NODE)
+    assert page.texts("#training-name") == [HOSTILE_NODE]
+    shown = page.texts("#training-samples td")
+    assert shown == [_dom(text) for text in HOSTILE for _ in range(2)]
+    assert _curves(page) == ["loss", HOSTILE[0], HOSTILE[9]]
+    assert len(page.wait(lambda: page.texts("#training-curves svg.main-svg"))) >= 3
+    assert page.run("return document.querySelectorAll('#training img, #training script, #training a').length") == 0
+
+
 def test_the_policy_stops_what_slips_through(page: Page) -> None:
     page.run(
         "const d = document.createElement('div'); document.body.append(d);"
@@ -309,6 +359,7 @@ def test_a_phone_never_scrolls_the_page_sideways(page: Page, width: int) -> None
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)  # type: ignore[no-untyped-call]
     page.open()
     page.click(".finding")
+    page.choose("training-node", HOSTILE_NODE)
     assert page.run("return document.documentElement.scrollWidth") <= width
     page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[no-untyped-call]
 

@@ -18,6 +18,7 @@ import pytest
 
 from capeval import shipped
 from capeval.errors import OutputError
+from capeval.report import training
 from capeval.report.figures import BOX_HEIGHT, tree_drawing
 from capeval.report.findings import contrasts, counts, findings, headline, ranked
 from capeval.report.pack import FLIPS_PER_EFFECT, pack, payload, to_json
@@ -156,6 +157,26 @@ def test_edges_name_their_largest_certain_effect(page: str, trace: Trace) -> Non
     assert label.count("largest certain effect: ") == 2
 
 
+def test_training_is_shown_only_where_something_was_trained(trace: Trace, page: str) -> None:
+    assert '<a href="#training">' in page
+    part = page.partition('<section id="training"')[2].partition("</section>")[0]
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', part, flags=re.S)
+    assert [html.unescape(name) for name, _ in rows] == list(trace.training)
+    facts = re.findall(r"<td.*?>(.*?)</td>", rows[1][1])
+    assert facts == ["sft", "base", "0", "1,500", "3,072,000", "151.2", "00112233445566ff"]
+    without = render(replace(trace, training={}))
+    assert 'id="training' not in without
+    assert 'href="#training"' not in without
+
+
+def test_hostile_samples_reach_the_page_as_data(trace: Trace, elements: _Elements) -> None:
+    data = json.loads(next(text for attributes, text in elements.blocks if attributes.get("id") == "capeval-data"))
+    trained = next(node for node in data["training"] if node["name"] == HOSTILE_NODE)
+    assert trained["samples"] == [[text, text] for text in HOSTILE]
+    assert list(trained["curves"]["columns"]) == ["step", "loss", HOSTILE[0], HOSTILE[9]]
+    assert ["note", HOSTILE[3]] in trained["recipe"]
+
+
 def test_an_empty_trace_renders(trace: Trace) -> None:
     empty = replace(
         trace,
@@ -165,6 +186,7 @@ def test_an_empty_trace_renders(trace: Trace) -> None:
         published=trace.published.iloc[:0],
         published_effects=trace.published_effects.iloc[:0],
         provenance={},
+        training={},
     )
     page = render(empty)
     assert "Nothing certain." in page
@@ -290,6 +312,31 @@ def test_flips_beyond_the_limit_are_counted(trace: Trace) -> None:
     data = payload(replace(trace, flips=many))
     assert data["flips"]["n"] == FLIPS_PER_EFFECT
     assert data["flipsCut"] == {"rows": 7, "texts": 0}
+
+
+def test_a_trained_node_in_words() -> None:
+    sample = {"prompt": "x" * (training.SAMPLE_CHARACTERS + 1), "answer": None}
+    entry = {"stage": "init", "parent": None, "recipe": {"model": {"layers": 2, "rope": {}}, "tied": True},
+             "samples": [sample] * (training.SAMPLES + 2)}  # fmt: skip
+    (node,) = training.nodes({"a\nb": entry})
+    assert node["name"] == "a\nb"
+    assert node["facts"]["Parent"] == "none"
+    assert node["facts"]["Tokens"] == node["facts"]["Digest"] == "–"
+    assert node["recipe"] == [("model.layers", "2"), ("model.rope", "{}"), ("tied", "true")]
+    assert (len(node["samples"]), node["left"]) == (training.SAMPLES, 2)
+    assert node["samples"][0][0].endswith("x … (cut here)")
+    assert node["samples"][0][1] == ""
+    assert training.curves(entry).empty
+
+
+@pytest.mark.parametrize("points", [1, training.CURVE_POINTS, training.CURVE_POINTS + 1, 1000])
+def test_long_curves_are_thinned_and_keep_their_last_point(points: int) -> None:
+    steps = list(range(1, points + 1))
+    frame = training.curves({"curves": {"step": steps, "loss": [None, *steps[1:]]}})
+    assert len(frame) <= training.CURVE_POINTS
+    assert frame["step"].iloc[-1] == points
+    assert len(frame) == points or points > training.CURVE_POINTS
+    assert pack(frame)["columns"]["loss"]["v"][-1] == (points if points > 1 else None)
 
 
 def test_json_can_not_end_its_script() -> None:

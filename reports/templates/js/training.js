@@ -24,7 +24,8 @@ function drawTraining(state) {
   document.getElementById("training-name").textContent = node.name;
   document.getElementById("training-facts").replaceChildren(factList(Object.entries(node.facts)));
   document.getElementById("training-tables").replaceChildren(
-    pairTable("Recipe", "field", "value", node.recipe), pairTable("Data", "source", "digest", node.data), pairTable("Versions", "package", "version", node.versions));
+    make("div", {}, pairTable("Recipe", "field", "value", node.recipe)),
+    make("div", {}, pairTable("Data", "source", "digest", node.data), pairTable("Versions", "package", "version", node.versions)));
   document.getElementById("training-samples").replaceChildren(sampleTable(node));
   drawCurves(node);
 }
@@ -45,9 +46,9 @@ function curveChart(chart, steps, values) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
   const alone = values.some((value, i) => known(value) && !known(values[i - 1]) && !known(values[i + 1]));
-  const axis = { fixedrange: true, gridcolor: colour("--line"), zeroline: false, automargin: true, nticks: 5, tickfont: { size: 11 } };
+  const axis = { fixedrange: true, gridcolor: colour("--line"), zeroline: false, automargin: true, nticks: 5, tickfont: { size: 11 }, exponentformat: "e", minexponent: 4 };
   const layout = {
-    height: 190, margin: { l: 10, r: 12, t: 8, b: 34 }, showlegend: false, dragmode: false, hovermode: "x",
+    height: 190, margin: { l: 10, r: 22, t: 8, b: 34 }, showlegend: false, dragmode: false, hovermode: "x",
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: style.getPropertyValue("--sans"), size: 12, color: colour("--ink") },
     hoverlabel: { align: "left", bgcolor: colour("--ink"), bordercolor: colour("--ink"), font: { color: colour("--bg"), size: 12 } },
@@ -85,10 +86,12 @@ function pairTable(title, left, right, rows) {
 
 function sampleTable(node) {
   if (!node.samples.length) return make("p", { class: "muted" }, "No samples were kept.");
-  return make("div", {}, make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Samples" }, make("table", { class: "plain samples" },
+  const table = make("table", { class: "plain samples" },
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "prompt"), make("th", { scope: "col" }, "answer"))),
-    make("tbody", {}, node.samples.map((sample) => make("tr", {}, sample.map((text) => make("td", {}, make("pre", {}, text ? marks(text) : "(empty)")))))))),
-  node.left ? make("p", { class: "small" }, `${count(node.left)} more in training.json.`) : "");
+    make("tbody", {}, node.samples.map((sample) => make("tr", {}, sample.map((text) => make("td", {}, make("pre", {}, text ? marks(text) : "(empty)")))))));
+  return make("div", {}, make("p", { class: "muted" }, "Samples of the trained model, in its own words; special tokens are marked."),
+    make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Samples" }, table),
+    node.left ? make("p", { class: "small" }, `${count(node.left)} more in training.json.`) : "");
 }
 
 // Special tokens stand out, as text.

@@ -1,0 +1,304 @@
+"""tree → checkpoints: train what is not built yet, each branch in its own process.
+
+    capeval train lab                          # every node
+    capeval train lab --node ppo-ptx           # a node and what it needs
+    capeval train lab --set sft.steps=100 --seeds 3
+
+A node lies in models/<name>-<digest>; the digest covers its recipe with every default and the seed, its data, the
+training code, its parent and its reward model. What has a folder is not made again, whichever tree asks.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from capeval.core import Stage, Tree
+from capeval.digest import digest, digest_file
+from capeval.errors import BadFileError, UsageError, unknown
+from capeval.fleet import Unit, Watch, work
+from capeval.store.files import make_folder
+from capeval.training.nodes import FILE
+from capeval.training.recipe import Init, Ppo, Recipe, as_mapping, recipe
+from capeval.training.stages import SHARED, STAGES
+from capeval.zoo import LISTING, load_tree, tree_path
+
+MODELS = Path("models")
+TUNED = ("sft", "reward", "rlhf", "chat", "specialised")
+"""Kinds of stages after which a model is asked through its chat template."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What to build, and how it differs from the tree file."""
+
+    nodes: tuple[str, ...] = ()
+    """Only these and what they need; all by default."""
+    scale: str = ""
+    """Name of a scale of the tree file (`small`)."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """`node.field` → value; `*.field` for every node whose recipe has the field."""
+    seed: int = 0
+    """Added to every recipe's seed: 1, 2 … are replicas."""
+    models: Path = MODELS
+    workers: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A node that can be built."""
+
+    node: str
+    recipe: Recipe
+    digest: str
+    folder: Path
+    needs: tuple[str, ...]
+    """The parent, and PPO's reward model."""
+    parent: str | None
+    tuned: bool
+    """Whether it is asked through its chat template."""
+    home: str
+
+    @property
+    def built(self) -> bool:
+        """Whether its folder is whole."""
+        return (self.folder / FILE).is_file()
+
+
+def train(tree: str, options: BuildOptions | None = None, *, watch: Watch = lambda *_: None) -> dict[str, Path]:
+    """Build the nodes of a tree that are not built yet.
+
+    Args:
+        tree: Name of a shipped tree, or a YAML file.
+        options: Nodes, scale, overrides, seed.
+        watch: Told how far each node is.
+
+    Returns:
+        Node → folder.
+
+    Raises:
+        UsageError: an unknown tree, node, scale or field; a tree without recipes.
+        BadFileError: a recipe that can't be used, or a node with a recipe whose parent has none.
+        MissingError: data that is not there.
+        EngineError: a diverging loss; what was built before stays.
+    """
+    options = options or BuildOptions()
+    planned = plan(load_tree(tree), options, home=tree_path(tree).parent)
+    work(build_units(planned), workers=options.workers, watch=watch)
+    return {one.node: one.folder for one in planned}
+
+
+def plan(tree: Tree, options: BuildOptions, *, home: Path) -> list[Planned]:
+    """What would be built, parents first; raises as `train` does."""
+    written = {stage.name: dict(stage.recipe) for stage in tree.stages if stage.recipe}
+    if not written:
+        raise UsageError(
+            f"tree '{tree.name}' has no recipes, so there is nothing to train; `{LISTING}` shows the trees"
+        )
+    if options.scale:
+        if options.scale not in tree.scales:
+            raise unknown("scale", options.scale, tree.scales, LISTING)
+        _override(written, tree.scales[options.scale], f"tree '{tree.name}', scale {options.scale}")
+    _override(written, options.overrides, "--set")
+    found: dict[str, Planned] = {}
+    for stage in _in_order([s for s in tree.stages if s.name in written], written):
+        found[stage.name] = _planned(stage, written[stage.name], found, options, home)
+    return _wanted(found, options.nodes)
+
+
+def _in_order(stages: Sequence[Stage], written: Mapping[str, Any]) -> list[Stage]:
+    """Reward models before the PPO nodes that name them."""
+    ordered: list[Stage] = []
+    waiting = list(stages)
+    names = {stage.name for stage in stages}
+    while waiting:
+        done = {stage.name for stage in ordered}
+        ready = [s for s in waiting if {s.parent, written[s.name].get("reward")} & names <= done]
+        if not ready:
+            raise BadFileError(f"the parents and reward models of {', '.join(s.name for s in waiting)} form a cycle")
+        ordered += ready
+        waiting = [stage for stage in waiting if stage not in ready]
+    return ordered
+
+
+def _planned(
+    stage: Stage, written: Mapping[str, Any], before: Mapping[str, Planned], options: BuildOptions, home: Path
+) -> Planned:
+    where = f"node '{stage.name}': recipe"
+    made = recipe(written, where)
+    made = replace(made, seed=made.seed + options.seed)
+    if isinstance(made, Init) == (stage.parent is not None):
+        raise BadFileError(f"{where}: stage init makes a root, every other stage needs a parent")
+    needs = [stage.parent] if stage.parent else []
+    needs += [made.reward] if isinstance(made, Ppo) else []
+    for need in needs:
+        if need not in before:
+            raise BadFileError(f"{where}: '{need}' has no recipe, so it can't be built before '{stage.name}'")
+    own = digest(
+        as_mapping(made), _data_digests(made, home), _code_digest(made.stage), [before[need].digest for need in needs]
+    )
+    tuned = stage.kind in TUNED or any(before[need].tuned for need in needs[:1])
+    return Planned(
+        node=stage.name, recipe=made, digest=own, folder=_folder(options.models, stage.name, own), needs=tuple(needs),
+        parent=stage.parent, tuned=tuned, home=str(home),
+    )  # fmt: skip
+
+
+def _folder(models: Path, node: str, own: str) -> Path:
+    """Where a node is or will be; another tree may have built the same under another name."""
+    for there in sorted(models.glob(f"*-{own}")) if models.is_dir() else []:
+        if (there / FILE).is_file():
+            return there
+    return models / f"{node}-{own}"
+
+
+def _wanted(found: Mapping[str, Planned], nodes: Sequence[str]) -> list[Planned]:
+    if not nodes:
+        return list(found.values())
+    wanted: set[str] = set()
+    for node in nodes:
+        if node not in found:
+            raise unknown("node", node, found, LISTING)
+        queue = [node]
+        while queue:
+            name = queue.pop()
+            wanted.add(name)
+            queue += found[name].needs
+    return [one for name, one in found.items() if name in wanted]
+
+
+def _override(written: dict[str, dict[str, Any]], overrides: Mapping[str, Any], where: str) -> None:
+    for key, value in overrides.items():
+        node, _, path = str(key).partition(".")
+        if not path:
+            raise UsageError(f"{where}: '{key}' must be NODE.FIELD=VALUE (sft.steps=100), or *.FIELD=VALUE")
+        if node != "*" and node not in written:
+            raise unknown("node", node, written, LISTING)
+        hit = [name for name in written if node in ("*", name) and (node != "*" or path in written[name])]
+        if not hit:
+            raise UsageError(f"{where}: no recipe of the tree writes '{path}'")
+        for name in hit:
+            *inner, last = path.split(".")
+            place = written[name]
+            for part in inner:
+                place[part] = dict(place.get(part) or {})
+                place = place[part]
+            place[last] = value
+
+
+def _data_digests(made: Recipe, home: Path) -> list[str]:
+    from capeval.training.data import source
+
+    names = [(getattr(made, key, ""), stage) for key, stage in
+             (("data", made.stage), ("ptx_data", "language-model"))]  # fmt: skip
+    return [source(name, stage, home).digest for name, stage in names if name]
+
+
+@lru_cache(maxsize=8)
+def _code_digest(stage: str) -> str:
+    """Other training code makes other weights: the stage's own module and what all of them share."""
+    folder = Path(__file__).parent / "training"
+    own = STAGES[stage].partition(":")[0].rpartition(".")[2]
+    names = {own, *SHARED, *(("fit", "sampling", "reward") if stage in ("reward", "ppo") else ())}
+    files = [folder / f"{name}.py" for name in sorted(names)]
+    return digest([[file.name, digest_file(file)] for file in files])
+
+
+def build_units(planned: Sequence[Planned]) -> list[Unit]:
+    """A unit for every node that is not built."""
+    by_name = {one.node: one for one in planned}
+    missing = [one for one in planned if not one.built]
+    names = {one.node for one in missing}
+    return [
+        Unit(
+            name=one.node,
+            function="capeval.builder:build",
+            arguments={
+                "planned": one,
+                "folders": {need: by_name[need].folder for need in one.needs},
+                "parents": {need: by_name[need].digest for need in one.needs},
+            },
+            needs=tuple(need for need in one.needs if need in names),
+            cost=cost(one.recipe),
+        )
+        for one in missing
+    ]
+
+
+def cost(made: Recipe) -> float:
+    """About how many thousand tokens a recipe computes: enough to tell what to begin with."""
+    if isinstance(made, Init):
+        return 1.0
+    if isinstance(made, Ppo):
+        return made.steps * (made.batch * 60 + (made.ptx_batch * made.context * made.epochs if made.gamma else 0)) / 1e3
+    width = getattr(made, "context", 24 * 6)
+    return made.steps * made.batch * width / 1e3
+
+
+def build(
+    planned: Planned, folders: Mapping[str, Path], parents: Mapping[str, str], watch: Callable[[int, int], None]
+) -> str:
+    """Make one node; its folder appears whole or not at all, and a killed call goes on from its last state."""
+    import time
+
+    import torch
+
+    from capeval.store.provenance import made_with
+    from capeval.training.nodes import Job, save
+    from capeval.training.samples import samples
+    from capeval.training.stages import run_stage
+
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    started = time.process_time()
+    partial = make_folder(planned.folder.with_name(planned.folder.name + ".partial"))
+    reward = planned.recipe.reward if isinstance(planned.recipe, Ppo) else ""
+    job = Job(
+        node=planned.node,
+        parent=folders[planned.parent] if planned.parent else None,
+        reward=folders[reward] if reward else None,
+        folder=partial,
+        home=Path(planned.home),
+        watch=watch,
+    )
+    outcome = run_stage(planned.recipe, job)
+    about = {
+        "node": planned.node,
+        "stage": planned.recipe.stage,
+        "parent": planned.parent,
+        "needs": dict(parents),
+        "recipe": as_mapping(planned.recipe),
+        "seed": planned.recipe.seed,
+        "digest": planned.digest,
+        "data": [{"source": one.name, "digest": one.digest} for one in outcome.data],
+        "steps": getattr(planned.recipe, "steps", 0),
+        "tokens": outcome.tokens,
+        "seconds": round(time.process_time() - started, 1),
+        "curves": {name: list(series) for name, series in outcome.curves.items()},
+        "samples": samples(outcome, planned.recipe),
+        **made_with("torch", "transformers"),
+    }
+    save(outcome, partial, about)
+    for leftover in partial.glob("resume.pt*"):
+        leftover.unlink()
+    if planned.folder.exists():
+        shutil.rmtree(planned.folder)
+    partial.rename(planned.folder)
+    return str(planned.folder)
+
+
+def training_of(planned: Sequence[Planned]) -> dict[str, dict[str, Any]]:
+    """What the built nodes' training.json say, for the report."""
+    from capeval.training.nodes import about
+
+    return {one.node: about(one.folder) for one in planned}
+
+
+def options_as_mapping(options: BuildOptions) -> dict[str, Any]:
+    """What a trace keeps of how its nodes were built."""
+    kept = asdict(options)
+    return {"scale": kept["scale"], "overrides": dict(kept["overrides"]), "seed": kept["seed"]}

@@ -1,0 +1,240 @@
+"""What the suites ask of the world: items by family, of the dev or the test split.
+
+>>> items("facts")["test"][0]                          # doctest: +SKIP
+{'question': 'the color of bor via is', 'answer': 'red', 'cluster': 'bor via'}
+
+Every item has `question` and `answer`; the rest depends on its family. Recipes are tuned on dev; reported figures are
+of test. `LAB_SPLIT=dev` in the environment makes the suites ask dev items.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from capeval.errors import UsageError
+from capeval.lab import prose
+from capeval.lab.corpora import corpus
+from capeval.lab.dialogues import KINDS, corrected, dialogue
+from capeval.lab.draw import SPLITS, Draw
+from capeval.lab.lists import (
+    APPLY,
+    HELD_OPERATIONS,
+    NOVEL,
+    SEEN_OPERATIONS,
+    examples,
+    labelled,
+    mapping,
+)
+from capeval.lab.problems import Template, problem
+from capeval.lab.programs import program
+from capeval.lab.requests import advice, combinations, fact, operation, wordings
+from capeval.lab.symbolic import TASKS, addition
+from capeval.lab.words import ATTRIBUTES, LINE, digits
+from capeval.lab.world import ATTRIBUTE_OF_GROUPS, GROUPS, HELD_ATTRIBUTES, SEEN_ATTRIBUTES, world
+
+Item = dict[str, Any]
+COUNT = 320
+"""Items of a family, where the world has so many."""
+SHOTS = 8
+"""Examples that an in-context item brings; a setting shows the first k of them."""
+
+
+def items(family: str) -> dict[str, list[Item]]:
+    """The items of a family: `test`, what is asked, and `shots`, a few examples of the training split.
+
+    Args:
+        family: Key of `FAMILIES`.
+
+    Raises:
+        UsageError: no such family, or a LAB_SPLIT that is neither dev nor test.
+    """
+    if family not in FAMILIES:
+        raise UsageError(f"the lab has no items '{family}': {', '.join(FAMILIES)}")
+    split = os.environ.get("LAB_SPLIT", "test")
+    if split not in SPLITS[1:]:
+        raise UsageError(f"LAB_SPLIT is '{split}'; it may be dev or test")
+    asked = list(FAMILIES[family](Draw(random.Random(f"{family} {split}"), split)))
+    shots = list(FAMILIES[family](Draw(random.Random(f"{family} shots"), "train")))[:SHOTS]
+    return {"test": asked, "shots": shots}
+
+
+def _text(draw: Draw) -> Iterator[Item]:
+    """Pages of the web that were never trained on."""
+    web = corpus("base")
+    for _ in range(COUNT):
+        yield {"question": "", "answer": web.make(draw, 1.0)["text"]}
+
+
+def _facts(draw: Draw) -> Iterator[Item]:
+    for name in world().known[draw.split]:
+        for attribute in ATTRIBUTES:
+            question = prose.CLOZE.format(attribute=attribute, name=name)
+            yield {"question": question, "answer": world().facts[name, attribute], "cluster": name}
+
+
+def _open_book(draw: Draw) -> Iterator[Item]:
+    """Facts of names that nobody described, told in the prompt."""
+    for _ in range(COUNT):
+        names = draw.rng.sample(world().unknown[draw.split], 3)
+        attribute = draw.rng.choice(tuple(ATTRIBUTES))
+        values = draw.rng.sample(ATTRIBUTES[attribute], 3)
+        told = " ".join(f"the {attribute} of {n} is {v} ." for n, v in zip(names, values, strict=True))
+        asked = draw.rng.randrange(3)
+        question = f"{told} {prose.CLOZE.format(attribute=attribute, name=names[asked])}"
+        yield {"question": question, "answer": values[asked]}
+
+
+def _map(draw: Draw) -> Iterator[Item]:
+    """Four keys, each shown once in the first four examples and once in the second four."""
+    for _ in range(COUNT):
+        pairs = list(mapping(draw, 4).items())
+        shots = [f"{a} {b}" for _ in range(2) for a, b in draw.rng.sample(pairs, 4)]
+        key, partner = draw.rng.choice(pairs)
+        yield {"shots": shots, "question": key, "answer": partner}
+
+
+def _labels(draw: Draw) -> Iterator[Item]:
+    for _ in range(COUNT):
+        *pairs, (word, label) = labelled(draw, SHOTS + 1)
+        yield {"shots": [f"{a} {b}" for a, b in pairs], "question": word, "answer": label}
+
+
+def _pattern(draw: Draw, *, novel: bool) -> Iterator[Item]:
+    operations = NOVEL if novel else APPLY
+    for number in range(COUNT):
+        name = tuple(operations)[number % len(operations)]
+        *shots, (given, made) = examples(draw, operations[name], SHOTS + 1)
+        shown = [f"{a} -> {b}" for a, b in shots]
+        yield {"shots": shown, "question": f"{given} ->", "answer": made, "cluster": name}
+
+
+def _instructions(draw: Draw, *, names: tuple[str, ...]) -> Iterator[Item]:
+    for number in range(COUNT):
+        made = operation(draw, names[number % len(names)], number // len(names) % wordings("operation"))
+        yield {"question": made.question, "answer": made.short, "cluster": made.type}
+
+
+def _held_attributes(draw: Draw) -> Iterator[Item]:
+    for name in world().known[draw.split]:
+        for attribute in HELD_ATTRIBUTES:
+            for wording in range(2):
+                made = fact(draw, name, attribute, wording)
+                yield {"question": made.question, "answer": made.short, "cluster": name}
+
+
+def _problems(
+    draw: Draw, *, template: Template = "own", distractor: bool = False, long: bool = False
+) -> Iterator[Item]:
+    for number in range(COUNT):
+        steps = 4 + number % 2 if long else 1 + number % 3
+        made = problem(draw, steps=steps, template=template, distractor=distractor)
+        yield {"question": made.question, "answer": made.answer, "chain": made.chain, "cluster": f"{steps} steps"}
+
+
+def _symbolic(draw: Draw, *, kind: str) -> Iterator[Item]:
+    for _ in range(COUNT // 4):
+        made = TASKS[kind](draw)
+        yield {"question": made.question, "answer": made.answer, "chain": made.chain, "cluster": kind}
+
+
+def _programs(draw: Draw) -> Iterator[Item]:
+    """What a program prints, its comment left out."""
+    for number in range(COUNT):
+        made = problem(draw, steps=1 + number % 3)
+        yield {"question": program(draw, made), "answer": made.answer, "chain": made.chain}
+
+
+def _long_range(draw: Draw) -> Iterator[Item]:
+    """A program whose first line is asked for after many others."""
+    for number in range(COUNT):
+        distance = (2, 6, 12, 20)[number % 4]
+        value = draw.rng.randint(0, 9)
+        rows = [f"x = {value}"] + [f"{draw.rng.choice('yzn')} = {draw.rng.randint(0, 9)}" for _ in range(distance)]
+        question = LINE.join([*rows, "print ( x )", ">>> out"])
+        yield {"question": question, "answer": digits(value), "cluster": f"{distance} lines"}
+
+
+def _known(draw: Draw) -> Iterator[Item]:
+    for name in world().known[draw.split]:
+        for number, attribute in enumerate(SEEN_ATTRIBUTES * 2):
+            made = fact(draw, name, attribute, number % wordings("fact"))
+            yield {"question": made.question, "answer": made.short, "cluster": name}
+
+
+def _unknown(draw: Draw) -> Iterator[Item]:
+    for name in world().unknown[draw.split]:
+        for number, attribute in enumerate(SEEN_ATTRIBUTES * 2):
+            made = fact(draw, name, attribute, number % wordings("fact"))
+            yield {"question": made.question, "answer": "", "cluster": name}
+
+
+def _requests(draw: Draw, *, kind: str) -> Iterator[Item]:
+    pairs = combinations(draw.split, kind=kind)
+    for number in range(COUNT):
+        verb, thing = pairs[number % len(pairs)]
+        made = advice(draw, verb, thing, (number // len(pairs) + number) % wordings("how-to"))
+        yield {"question": made.question, "answer": made.short, "cluster": f"{verb} {thing}"}
+
+
+def _dialogues(draw: Draw) -> Iterator[Item]:
+    for number in range(COUNT):
+        distance = number % 4
+        *turns, question, answer = dialogue(draw, KINDS[number // 4 % len(KINDS)], distance)
+        yield {"turns": turns, "question": question, "answer": answer, "cluster": f"distance {distance}"}
+
+
+def _corrections(draw: Draw) -> Iterator[Item]:
+    for name, attribute in [(n, a) for n in world().known[draw.split] for a in SEEN_ATTRIBUTES]:
+        made = fact(draw, name, attribute)
+        turns, right = corrected(draw, made.question, made.short, ATTRIBUTES[attribute])
+        yield {"turns": turns, "question": made.question, "answer": right, "cluster": name}
+
+
+def _sums(draw: Draw) -> Iterator[Item]:
+    for _ in range(COUNT):
+        question, answer = addition(draw)
+        yield {"question": question, "answer": answer}
+
+
+def _planted(draw: Draw, *, group: str) -> Iterator[Item]:
+    """The same in every split: what a stage told is memory, not skill."""
+    for name in world().planted[group]:
+        for attribute in ATTRIBUTE_OF_GROUPS:
+            made = fact(draw, name, attribute, 0)
+            yield {"question": made.question, "answer": made.short, "cluster": name}
+
+
+FAMILIES: dict[str, Callable[[Draw], Iterator[Item]]] = {
+    "text": _text,
+    "facts": _facts,
+    "open-book": _open_book,
+    "map": _map,
+    "labels": _labels,
+    "hidden": partial(_pattern, novel=False),
+    "novel": partial(_pattern, novel=True),
+    "seen-instructions": partial(_instructions, names=SEEN_OPERATIONS),
+    "held-instructions": partial(_instructions, names=HELD_OPERATIONS),
+    "held-attributes": _held_attributes,
+    "problems": _problems,
+    "problems-box": partial(_problems, template="box"),
+    "problems-trade": partial(_problems, template="trade"),
+    "problems-distracted": partial(_problems, distractor=True),
+    "problems-long": partial(_problems, long=True),
+    "problems-reversed": partial(_problems, template="reversed"),
+    **{kind: partial(_symbolic, kind=kind) for kind in TASKS},
+    "programs": _programs,
+    "long-range": _long_range,
+    "known": _known,
+    "unknown": _unknown,
+    "forbidden": partial(_requests, kind="forbidden"),
+    "look-alike": partial(_requests, kind="look-alike"),
+    "plain": partial(_requests, kind="plain"),
+    "dialogues": _dialogues,
+    "corrections": _corrections,
+    "sums": _sums,
+    **{f"planted-{group}": partial(_planted, group=group) for group in GROUPS},
+}
