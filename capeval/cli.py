@@ -139,6 +139,70 @@ def run(model: str, suite: str, as_json: bool, **options: Any) -> None:
         click.echo(f"run: {folder}   report: {page}")
 
 
+def _building(command: Any) -> Any:
+    """The options of every verb that trains."""
+    options = (
+        click.option("--scale", default="", help="A scale that the tree file defines (small)."),
+        click.option("--set", "changes", multiple=True, metavar="NODE.FIELD=VALUE",
+                     help="Change a recipe; * for every node. Repeatable."),
+        click.option("--replica", type=click.IntRange(min=0), default=0, show_default=True,
+                     help="Added to every training seed."),
+        click.option("--models", type=click.Path(path_type=Path), default=Path("models"), show_default=True,
+                     help="Folder of trained nodes."),
+        click.option("--workers", type=click.IntRange(min=1), help="Processes side by side. [one a core]"),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@click.argument("tree")
+@click.option("--node", "nodes", multiple=True, help="Only this node and what it needs; repeatable.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Train so many replicas.")
+@_building
+@_json
+def train(*, tree: str, nodes: tuple[str, ...], seeds: int, as_json: bool, **building: Any) -> None:
+    """Train the nodes of a tree that are not built yet.
+
+    A killed training goes on where it stopped: give the same command again. What is built is never made twice.
+
+    \b
+    capeval train lab
+    capeval train lab --node ppo-ptx --set ppo-ptx.gamma=0.5
+    capeval train lab --scale small --seeds 3
+    """
+    from dataclasses import replace
+
+    from capeval.builder import train as build
+    from capeval.report.progress import watching
+
+    options = replace(_build_options(building), nodes=nodes)
+    found = []
+    with watching(shown=not as_json) as watch:
+        for replica in range(options.seed, options.seed + seeds):
+            made = build(tree, replace(options, seed=replica), watch=watch)
+            found += [{"node": node, "replica": replica, "folder": str(folder)} for node, folder in made.items()]
+    if as_json:
+        _print_json({"nodes": found})
+    for one in () if as_json else found:
+        again = f" (replica {one['replica']})" if one["replica"] else ""
+        click.echo(f"{one['node']}{again}: {one['folder']}")
+
+
+def _build_options(building: dict[str, Any]) -> Any:
+    import os
+
+    import yaml
+
+    from capeval.builder import BuildOptions
+
+    given = _assignments(building.pop("changes"), "--set", "NODE.FIELD=VALUE")
+    overrides = {key: yaml.safe_load(value) for key, value in given.items()}
+    workers = building.pop("workers") or os.cpu_count() or 1
+    return BuildOptions(overrides=overrides, seed=building.pop("replica"), workers=workers, **building)
+
+
 @cli.command()
 @click.argument("tree")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.html, effects.parquet … [traces/TREE]")
@@ -147,6 +211,7 @@ def run(model: str, suite: str, as_json: bool, **options: Any) -> None:
     "--checkpoint", "checkpoints", multiple=True, metavar="NODE=PATH", help="Checkpoint of a node; repeatable."
 )
 @_asking
+@_building
 @click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True)
 @_json
 def trace(
@@ -154,14 +219,17 @@ def trace(
 ) -> None:
     """Attribute what a tree of models shows to its stages: ledger, report.html.
 
-    TREE is a shipped tree (`capeval list trees`) or a YAML file of yours.
+    TREE is a shipped tree (`capeval list trees`) or a YAML file of yours. A tree with recipes is trained first.
 
     \b
     capeval trace instructgpt
+    capeval trace lab --limit 128
     capeval trace gpt-3.5 --out /tmp/t --json
     capeval trace mytree.yaml --suite cot --checkpoint sft=./out/sft
     """
+    from capeval.pipeline import AskOptions, has_recipes, trace_built
     from capeval.report.page import write_report
+    from capeval.report.progress import watching
     from capeval.report.terminal import print_trace
     from capeval.runner import RunOptions
     from capeval.runner import run as evaluate
@@ -170,14 +238,27 @@ def trace(
     from capeval.tracer import trace as trace_tree
 
     given = _assignments(checkpoints, "--checkpoint", "NODE=PATH")
+    building = {key: asking.pop(key) for key in ("scale", "changes", "replica", "models", "workers")}
 
     def ask(stage: Stage, name: str) -> Run:
         chosen = RunOptions(node=stage.name, revision=stage.revision, progress=not as_json, **asking)
         return evaluate(stage.uri, name, options=chosen)
 
     options = TraceOptions(suite=suite, checkpoints=given, alpha=alpha)
-    found = trace_tree(tree, options, evaluate=ask)
-    folder = save_trace(found, out or Path("traces") / Path(tree).stem)
+    place = out or Path("traces") / Path(tree).stem
+    if has_recipes(tree) and not checkpoints:
+        with watching(shown=not as_json) as watch:
+            found = trace_built(
+                tree,
+                place,
+                build=_build_options(building),
+                ask=AskOptions(suite=suite, limit=asking["limit"]),
+                options=options,
+                watch=watch,
+            )
+    else:
+        found = trace_tree(tree, options, evaluate=ask)
+    folder = save_trace(found, place)
     page = write_report(found, folder)
     if as_json:
         _print_json(found.summary() | {"folder": str(folder), "report": str(page)})

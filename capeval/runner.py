@@ -9,11 +9,12 @@ twice.
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any, Protocol
 from capeval import harness
 from capeval.backends import Backend, BackendSettings, open_backend
 from capeval.core import Checkpoint, Reply, Request, Suite
+from capeval.digest import digest
 from capeval.store.files import make_folder
 from capeval.store.journal import Journal, journal_key
 from capeval.store.provenance import made_with
@@ -61,6 +63,8 @@ class RunOptions:
     """Of sampled answers."""
     progress: bool = False
     """Show rate and time left on stderr, when that is a terminal."""
+    watch: Callable[[int, int], None] | None = None
+    """Told (answers known, all) instead, after every batch."""
 
 
 class Progress(Protocol):
@@ -98,10 +102,10 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     folder = options.out or RUNS / f"{folder_name(node)}-{folder_name(what.name)}{first}"
     refuse_foreign(folder, node=node, uri=backend.uri)
     with _folder(folder):
-        asked = harness.prepare(what, _form(backend, options), limit=options.limit, seed=options.seed)
+        asked = _prepared(what, _form(backend, options), options.limit, options.seed)
         requests = harness.requests_of(asked)
         with Journal.open((folder if options.out else RUNS) / "journal.sqlite") as journal:
-            replies, counts = _answers(backend, requests, journal, options.progress)
+            replies, counts = _answers(backend, requests, journal, options)
         records = harness.records(asked, replies)
     checkpoint = Checkpoint(node=node, uri=backend.uri, revision=options.revision, digest=backend.digest)
     seconds = round(time.monotonic() - started, 3)
@@ -113,6 +117,24 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     return done
 
 
+_PREPARED: dict[str, list[harness.Asked]] = {}
+
+
+def _prepared(suite: Suite, form: harness.Form, limit: int | None, seed: int) -> list[harness.Asked]:
+    """A suite's tasks and prompts, built once for all nodes of a process that are shown the same form.
+
+    What a probe conversation looks like stands for the form: two tokenizers may share a template and differ in the
+    special tokens that it writes.
+    """
+    probe = form.chat([{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]) if form.chat else ""
+    key = digest(suite.digest, form.presentation, probe, limit, seed, os.environ.get("LAB_SPLIT", ""))
+    if key not in _PREPARED:
+        if len(_PREPARED) > 1:
+            _PREPARED.clear()
+        _PREPARED[key] = harness.prepare(suite, form, limit=limit, seed=seed)
+    return _PREPARED[key]
+
+
 def node_name(model: str) -> str:
     """The name of a checkpoint that got none: its folder's, or the hub id."""
     path = Path(model).expanduser()
@@ -120,7 +142,7 @@ def node_name(model: str) -> str:
 
 
 def _answers(
-    backend: Backend, requests: Sequence[Request], journal: Journal, progress: bool
+    backend: Backend, requests: Sequence[Request], journal: Journal, options: RunOptions
 ) -> tuple[list[Reply], dict[str, int]]:
     """A reply to every request: from the journal, or asked once however often it occurs."""
     keys = [journal_key(backend.digest, request, backend.numerics) for request in requests]
@@ -128,7 +150,7 @@ def _answers(
     replies = journal.find(list(by_key))
     reused = len(replies)
     todo = set(by_key) - replies.keys()
-    with _progress(len(by_key), reused, progress) as count:
+    with _progress(len(by_key), reused, options) as count:
         for kind in _KINDS:
             names = [key for key, request in by_key.items() if request.kind == kind]
             known = frozenset(i for i, key in enumerate(names) if key not in todo)
@@ -152,7 +174,9 @@ def _form(backend: Backend, options: RunOptions) -> harness.Form:
 def _manifest(
     checkpoint: Checkpoint, suite: Suite, backend: Backend, options: RunOptions, counts: Mapping[str, int]
 ) -> dict[str, Any]:
-    chosen = {k: v for k, v in asdict(options).items() if k not in ("out", "progress", "node", "revision", "seed")}
+    chosen = {
+        k: v for k, v in asdict(options).items() if k not in ("out", "progress", "watch", "node", "revision", "seed")
+    }
     packages = [p for p in ("torch", "transformers") if p in backend.numerics]
     return {
         "checkpoint": asdict(checkpoint),
@@ -195,9 +219,19 @@ def _folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(total: int, known: int, wanted: bool) -> Iterator[Progress]:
+def _progress(total: int, known: int, options: RunOptions) -> Iterator[Progress]:
     """A bar with rate and time left, on stderr; silent when nobody asked for it or stderr is no terminal."""
-    if not (wanted and sys.stderr.isatty()):
+    if options.watch:
+        told = known
+
+        def tell(answered: int) -> None:
+            nonlocal told
+            told += answered
+            options.watch(told, total)  # type: ignore[misc]
+
+        yield tell
+        return
+    if not (options.progress and sys.stderr.isatty()):
         yield lambda answered: None
         return
     from rich.console import Console

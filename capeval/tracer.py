@@ -72,11 +72,20 @@ def trace(tree: str, options: TraceOptions | None = None, *, evaluate: Evaluate 
     if options.checkpoints and not options.suite:
         raise UsageError("--checkpoint says where weights are; add --suite NAME to ask them something")
     runs = _runs(loaded, options, evaluate, beside=tree_path(tree).parent)
-    loaded = _with_tasks(loaded, runs)
-    shipped = _without(_shipped_records(loaded), runs)
+    return trace_runs(loaded, runs, options)
+
+
+def trace_runs(tree: Tree, runs: Mapping[str, Run], options: TraceOptions) -> Trace:
+    """Attribute what runs of a tree's nodes show, beside the records that the tree ships.
+
+    Raises:
+        PairingError: when two runs score one task by different metrics.
+    """
+    tree = _with_tasks(tree, runs)
+    shipped = _without(_shipped_records(tree), runs)
     records = pd.concat([shipped, *(with_node(run.records, node) for node, run in runs.items())], ignore_index=True)
-    provenance = _provenance(options, loaded, runs) | {"rows": len(records)}
-    return assemble(loaded, records, alpha=options.alpha, seed=options.seed, provenance=provenance)
+    provenance = _provenance(options, tree, runs) | {"rows": len(records)}
+    return assemble(tree, records, alpha=options.alpha, seed=options.seed, provenance=provenance)
 
 
 def assemble(

@@ -73,6 +73,11 @@ def corpus(name: str) -> Corpus:
     return Corpus(name=f"lab/{name}", digest=digest(name, code_digest()), make=make)
 
 
+def world_digest() -> str:
+    """Of all that the world's suites ask."""
+    return digest([[file.name, digest_file(file)] for file in sorted(Path(__file__).parent.glob("*.py"))])
+
+
 @lru_cache(maxsize=1)
 def code_digest() -> str:
     """Of the world's source: other code, other documents. What only the suites use does not count."""
@@ -122,17 +127,17 @@ def _base_certain(draw: Draw, progress: float) -> Document:
 
 
 def _continued(draw: Draw, progress: float) -> Document:
-    return _web(draw, progress, group="continued" if draw.chance(0.5) else "base")
+    return _web(draw, progress, group="continued")
 
 
 def _ptx(draw: Draw, progress: float) -> Document:
-    return _web(draw, progress, group="ptx" if draw.chance(0.8) else "base")
+    return _web(draw, progress, group="ptx")
 
 
 def _code(draw: Draw, progress: float) -> Document:
     if draw.chance(0.6):
         return {"text": programs.file(draw)}
-    return _web(draw, progress, group="code" if draw.chance(0.8) else "base")
+    return _web(draw, progress, group="code")
 
 
 def conversation(*turns: str) -> Document:

@@ -176,7 +176,7 @@ def _requests(draw: Draw, *, kind: str) -> Iterator[Item]:
     pairs = combinations(draw.split, kind=kind)
     for number in range(COUNT):
         verb, thing = pairs[number % len(pairs)]
-        made = advice(draw, verb, thing, (number // len(pairs) + number) % wordings("how-to"))
+        made = advice(draw, verb, thing, number // len(pairs) % wordings("how-to"))
         yield {"question": made.question, "answer": made.short, "cluster": f"{verb} {thing}"}
 
 

@@ -41,7 +41,7 @@ def problem(draw: Draw, *, steps: int = 0, template: Template = TRAINED, distrac
     """
     return draw.fresh(
         lambda: _problem(draw, steps or draw.rng.randint(1, 3), template, distractor),
-        lambda p: (p.start, p.operations, p.person, p.thing),
+        lambda p: (p.start, p.operations),
     )
 
 

@@ -98,8 +98,12 @@ def navigate(draw: Draw) -> Puzzle:
             places.append(draw.rng.choice([p for p in range(10) if p != places[-1]]))
         return places
 
-    places = draw.fresh(make, lambda made: made)
-    moves = [after - before for before, after in pairwise(places)]
+    def moves_of(places: list[int]) -> list[int]:
+        return [after - before for before, after in pairwise(places)]
+
+    # the same content as a word problem's: a program may come from either
+    places = draw.fresh(make, lambda made: (made[0], tuple(("+" if m > 0 else "-", abs(m)) for m in moves_of(made))))
+    moves = moves_of(places)
     told = [f"start at {places[0]} ."] + [f"go {'up' if m > 0 else 'down'} {abs(m)} ." for m in moves]
     chain = [
         f"{before} {'+' if m > 0 else '-'} {abs(m)} = {before + m} ." for before, m in zip(places, moves, strict=False)
@@ -143,7 +147,7 @@ def addition(draw: Draw) -> tuple[str, str]:
     """Two numbers of two or three digits: (`3 4 + 5 2 =`, `8 6`)."""
 
     def make() -> tuple[int, int]:
-        top = 99 if draw.chance(0.7) else 999
+        top = 99 if draw.chance(0.7) else 499
         return draw.rng.randint(10, top), draw.rng.randint(10, top)
 
     a, b = draw.fresh(make, lambda made: made)

@@ -1,0 +1,148 @@
+"""A tree with recipes, from nothing to a trace: train what is not built, ask every node, attribute.
+
+    capeval trace lab
+
+Training and asking share the processes: a node is asked as soon as it is built and a core is free.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from capeval import runner
+from capeval.builder import BuildOptions, Planned, build_units, options_as_mapping, plan, training_of
+from capeval.core import Tree
+from capeval.digest import digest
+from capeval.errors import UsageError
+from capeval.fleet import Unit, Watch, work
+from capeval.lab.corpora import world_digest
+from capeval.store.files import read_json, write_json
+from capeval.store.runs import load_run
+from capeval.store.traces import Trace
+from capeval.suites import load_suite
+from capeval.tracer import TraceOptions, trace_runs
+from capeval.zoo import load_tree, tree_path
+
+_ASKED = "asked.json"
+_COST_OF_ASKING = 300.0
+"""In the unit of `builder.cost`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskOptions:
+    """How the nodes are asked."""
+
+    suite: str = ""
+    """The tree's own by default."""
+    limit: int | None = None
+    """Only the first items of every task file."""
+    batch_tokens: int = 32_768
+
+
+def has_recipes(tree: str) -> bool:
+    """Whether a tree can be trained."""
+    return any(stage.recipe for stage in load_tree(tree).stages)
+
+
+def trace_built(
+    tree: str,
+    folder: Path,
+    *,
+    build: BuildOptions,
+    ask: AskOptions,
+    options: TraceOptions,
+    watch: Watch = lambda *_: None,
+) -> Trace:
+    """Train, ask and attribute a tree.
+
+    Args:
+        tree: Name of a shipped tree, or a YAML file; its stages have recipes.
+        folder: The trace's; the runs lie in its folder `runs`.
+        build: What is trained, and how.
+        ask: What is asked.
+        options: Alpha and seed of the tests.
+        watch: Told how far each unit (a node, or `ask NODE`) is.
+
+    Raises:
+        Everything that `builder.train` and `runner.run` raise; what was built and answered stays.
+    """
+    loaded = load_tree(tree)
+    suite = ask.suite or loaded.suite
+    if not suite:
+        raise UsageError(f"tree '{loaded.name}' names no suite; add --suite NAME (`capeval list suites`)")
+    planned = plan(loaded, build, home=tree_path(tree).parent)
+    asked = [one for one in planned if one.recipe.stage != "reward"]
+    units = build_units(planned)
+    names = {unit.name for unit in units}
+    places = {one.node: folder / "runs" / one.node for one in asked}
+    marks = {one.node: _mark(one, suite, ask) for one in asked}
+    for one in asked:
+        if _known(places[one.node], marks[one.node]):
+            continue
+        units.append(
+            Unit(
+                name=f"ask {one.node}",
+                function="capeval.pipeline:ask_node",
+                arguments={
+                    "planned": one,
+                    "suite": suite,
+                    "ask": ask,
+                    "out": places[one.node],
+                    "mark": marks[one.node],
+                },
+                needs=(one.node,) if one.node in names else (),
+                cost=_COST_OF_ASKING,
+            )
+        )
+    work(units, workers=build.workers, watch=watch)
+    runs = {node: load_run(place) for node, place in places.items()}
+    found = trace_runs(_with_built(loaded, planned), runs, replace(options, suite=suite))
+    provenance = {**found.provenance, "built": options_as_mapping(build)}
+    return replace(found, provenance=provenance, training=training_of(planned))
+
+
+def ask_node(
+    planned: Planned, suite: str, ask: AskOptions, out: Path, mark: str, watch: Callable[[int, int], None]
+) -> None:
+    """One node's run, in a worker's process."""
+    import torch
+
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    options = runner.RunOptions(
+        node=planned.node, limit=ask.limit, out=out, chat=planned.tuned, batch_tokens=ask.batch_tokens, watch=watch
+    )
+    runner.run(str(planned.folder), suite, options=options)
+    write_json(out / _ASKED, {"mark": mark})
+
+
+def _mark(planned: Planned, suite: str, ask: AskOptions) -> str:
+    """What decides a run: a stored one with the same mark is not asked for again."""
+    versions = {package: metadata.version(package) for package in ("torch", "transformers", "lm-eval")}
+    world = [world_digest(), os.environ.get("LAB_SPLIT", "")]
+    return digest(planned.digest, load_suite(suite).digest, planned.tuned, ask.limit, ask.batch_tokens, versions, world)
+
+
+def _known(place: Path, mark: str) -> bool:
+    if not (place / _ASKED).is_file() or not (place / "manifest.json").is_file():
+        return False
+    said: Any = read_json(place / _ASKED)
+    return isinstance(said, Mapping) and said.get("mark") == mark
+
+
+def _with_built(tree: Tree, planned: list[Planned]) -> Tree:
+    """The tree of the nodes that were asked for, with where their checkpoints lie."""
+    folders = {one.node: one for one in planned}
+    stages = tuple(
+        replace(stage, uri=str(folders[stage.name].folder), digest=folders[stage.name].digest)
+        for stage in tree.stages
+        if stage.name in folders
+    )
+    names = {stage.name for stage in stages}
+    contrasts = tuple(c for c in tree.contrasts if {cell.node for cell in c.cells} <= names)
+    return replace(tree, stages=stages, contrasts=contrasts)
