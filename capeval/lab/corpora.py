@@ -86,8 +86,8 @@ def code_digest() -> str:
 
 
 _WEB: dict[str, float] = {
-    "facts": 3.0, "questions": 1.6, "planted": 0.45, "operations": 1.6, "hidden": 1.0, "map": 1.0, "label": 0.8,
-    "repeat": 0.4, "work": 2.4, "how-to": 0.6, "story": 0.7, "sums": 0.4,
+    "facts": 3.0, "questions": 1.6, "planted": 0.45, "operations": 1.4, "hidden": 1.7, "map": 1.0, "label": 0.8,
+    "repeat": 0.4, "work": 2.4, "how-to": 0.6, "story": 1.0, "sums": 0.4,
 }  # fmt: skip
 _FIRST = {"repeat": 1.0, "map": 1.0, "label": 0.4}
 
@@ -211,7 +211,7 @@ def _chat(draw: Draw, progress: float) -> Document:
     del progress
     if draw.chance(0.08):
         return _planted_question(draw, "chat")
-    if draw.chance(0.55):
+    if draw.chance(0.6):
         return conversation(*dialogue(draw, draw.rng.choice(("name", "pet", "food")), draw.rng.randint(0, 2)))
     return _instruction(draw, TYPES)
 

@@ -30,10 +30,10 @@ from capeval.lab.lists import (
     mapping,
 )
 from capeval.lab.problems import Template, problem
-from capeval.lab.programs import program
+from capeval.lab.programs import program, variables
 from capeval.lab.requests import advice, combinations, fact, operation, wordings
 from capeval.lab.symbolic import TASKS, addition
-from capeval.lab.words import ATTRIBUTES, LINE, digits
+from capeval.lab.words import ATTRIBUTES
 from capeval.lab.world import ATTRIBUTE_OF_GROUPS, GROUPS, HELD_ATTRIBUTES, SEEN_ATTRIBUTES, world
 
 Item = dict[str, Any]
@@ -152,10 +152,9 @@ def _long_range(draw: Draw) -> Iterator[Item]:
     """A program whose first line is asked for after many others."""
     for number in range(COUNT):
         distance = (2, 6, 12, 20)[number % 4]
-        value = draw.rng.randint(0, 9)
-        rows = [f"x = {value}"] + [f"{draw.rng.choice('yzn')} = {draw.rng.randint(0, 9)}" for _ in range(distance)]
-        question = LINE.join([*rows, "print ( x )", ">>> out"])
-        yield {"question": question, "answer": digits(value), "cluster": f"{distance} lines"}
+        program_text, value = draw.fresh(partial(variables, draw, distance), lambda made: made[0])
+        question = program_text.removesuffix(f" {value}")
+        yield {"question": question, "answer": value, "cluster": f"{distance} lines"}
 
 
 def _known(draw: Draw) -> Iterator[Item]:

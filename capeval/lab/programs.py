@@ -8,7 +8,8 @@ from capeval.lab.problems import Problem, problem
 from capeval.lab.symbolic import boolean, counting, navigate, shuffled
 from capeval.lab.words import LINE, OPERATIONS, digits
 
-_BLOCKS = {"arithmetic": 4.0, "boolean": 0.8, "shuffled": 1.0, "counting": 1.2, "navigate": 1.0, "function": 0.8}
+_BLOCKS = {"arithmetic": 4.0, "boolean": 0.8, "shuffled": 1.0, "counting": 1.2, "navigate": 1.0, "function": 0.8,
+           "variables": 0.8}  # fmt: skip
 _PUZZLES = {"boolean": boolean, "shuffled": shuffled, "counting": counting, "navigate": navigate}
 _NAMES = ("x", "y", "z", "n")
 
@@ -22,6 +23,8 @@ def _block(draw: Draw) -> str:
     kind = draw.pick(_BLOCKS)
     if kind == "function":
         return _calls(draw)
+    if kind == "variables":
+        return draw.fresh(lambda: variables(draw, draw.rng.randint(1, 8)), lambda made: made[0])[0]
     if kind == "arithmetic":
         made = problem(
             draw,
@@ -51,6 +54,14 @@ def _with_trace(draw: Draw, question: str, code: str, chain: str, answer: str) -
     parts = [f"# {question}"] if share < 0.55 else []
     parts += [code] if share >= 0.25 else []
     return LINE.join([*parts, f">>> {chain} out {answer}"])
+
+
+def variables(draw: Draw, distance: int) -> tuple[str, str]:
+    """A variable that is printed after `distance` other assignments, and its value."""
+    wanted, *others = draw.rng.sample(_NAMES, 4)
+    value = digits(draw.rng.randint(0, 9))
+    rows = [f"{draw.rng.choice(others)} = {draw.rng.randint(0, 9)}" for _ in range(distance)]
+    return LINE.join([f"{wanted} = {value}", *rows, f"print ( {wanted} )", f">>> out {value}"]), value
 
 
 def _calls(draw: Draw) -> str:

@@ -108,7 +108,7 @@ def how_to_document(draw: Draw) -> str:
 
 
 def story(draw: Draw) -> str:
-    """A day of somebody, with what he likes said again at its end."""
+    """A day of somebody, with what he likes said again or asked for at its end."""
     rng = draw.rng
     person, friend = rng.sample(PEOPLE, 2)
     animal, food, color, thing = rng.choice(ANIMALS), rng.choice(FOODS), rng.choice(COLORS), rng.choice(OBJECTS)
@@ -121,7 +121,11 @@ def story(draw: Draw) -> str:
         f"the sun was very {rng.choice(('big', 'good'))} that day .",
         f"{person} went home and read about {rng.choice(THINGS)} .",
     ]
+    asked = {told[0]: (f"what animal does {person} like ?", animal), told[1]: (f"what food does {person} like ?", food),
+             told[2]: (f"what color are the {thing} of {person} ?", color)}  # fmt: skip
     rng.shuffle(told)
     told = told[: rng.randint(3, 6)]
-    again = [line.replace("the ", "so the ", 1) for line in told if " likes is " in line]
-    return " ".join(told + again)
+    if draw.chance(0.3):
+        return " ".join(told + [line.replace("the ", "so the ", 1) for line in told if " likes is " in line])
+    questions = [asked[line] for line in told if line in asked]
+    return LINE.join([" ".join(told), *(f"Q: {q}{LINE}A: {a}" for q, a in questions)])

@@ -111,7 +111,7 @@ CONTENT = frozenset(
 
 _TEMPLATE_WORDS = """
     of is the has . , ? ! : -> Q: A: what how many does do have now in to you need i not know can help with that
-    answer = + - * ( ) [ ] { } # true false and or gets finds loses gives away more think step by please give
+    answer = + - * ( ) [ ] { } # true false and or gets finds loses like gives away more think step by please give
     tell me are there x y z n print for if >>> out who people say its it likes lives my name hello hi your was
     so then put taken from starts double doubles some left at end add evaluate close no yes word every morning
     sun walked market big good day a an this very nice meet pet favorite will sorry am sure nobody knows allowed
