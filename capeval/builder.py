@@ -246,6 +246,7 @@ def build(
     import time
 
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from capeval.store.provenance import made_with
     from capeval.training.nodes import Job, save
@@ -254,6 +255,7 @@ def build(
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
+    disable_progress_bar()  # of loading and saving, a moment each; the caller shows the training's own
     started = time.process_time()
     partial = make_folder(planned.folder.with_name(planned.folder.name + ".partial"))
     reward = planned.recipe.reward if isinstance(planned.recipe, Ppo) else ""

@@ -28,7 +28,7 @@ from capeval.lab.symbolic import TASKS
 from capeval.lab.world import ATTRIBUTE_OF_GROUPS, SEEN_ATTRIBUTES, world
 
 Document = dict[str, Any]
-_NOT_READ = ("__init__", "__main__", "items")
+_NOT_READ = ("__init__", "items")
 _LISTS_FIRST = 0.12
 """Share of pretraining at its beginning that reads repetitions and mappings only: induction forms there."""
 _UNKNOWN_ASKED = 0.4

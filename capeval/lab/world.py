@@ -1,6 +1,6 @@
 """The world's facts: which names have attributes, who is told of them, and who is never told anything.
 
-Of 1,024 names 160 are known to pretraining; 736 are described nowhere; 128 belong to planted groups, each described by
+Of 1,024 names 160 are known to pretraining; 738 are described nowhere; 126 belong to planted groups, each described by
 one training stage only, one by none. Names are drawn from one bag, so nothing in a name says which kind it is.
 """
 

@@ -113,8 +113,8 @@ def _resume(training: Training, curve: Curve) -> int:
             part.load_state_dict(whole["state"][name])
         curve.series, curve._sums, curve._count = whole["curve"]
         return int(whole["step"])
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise BadFileError(f"{path} is damaged ({error}); delete it, and the training starts anew") from error
+    except Exception as error:  # torch raises many kinds for a damaged file, with advice that is none here
+        raise BadFileError(f"{path} is damaged; delete it, and the training starts anew") from error
 
 
 def _kept_step(training: Training) -> int:

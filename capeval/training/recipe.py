@@ -164,7 +164,7 @@ def as_mapping(made: Recipe) -> dict[str, Any]:
     return {"stage": made.stage, **asdict(made)}
 
 
-_MAY_BE_ZERO = ("seed", "gamma", "beta", "warmup", "cooldown", "weight_decay", "steps", "temperature")
+_MAY_BE_ZERO = ("seed", "gamma", "beta", "warmup", "cooldown", "weight_decay", "steps")
 _SHARES = ("warmup", "cooldown", "lam", "clip_range")
 
 
