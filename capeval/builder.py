@@ -2,7 +2,7 @@
 
     capeval train lab                          # every node
     capeval train lab --node ppo-ptx           # a node and what it needs
-    capeval train lab --set sft.steps=100 --seeds 3
+    capeval train lab --set code-sft.steps=100 --seeds 3
 
 A node lies in models/<name>-<digest>; the digest covers its recipe with every default and the seed, its data, the
 training code, its parent and its reward model. What has a folder is not made again, whichever tree asks.
@@ -230,11 +230,12 @@ def build_units(planned: Sequence[Planned]) -> list[Unit]:
 
 
 def cost(made: Recipe) -> float:
-    """About how many thousand tokens a recipe computes: enough to tell what to begin with."""
+    """About how many thousand tokens of plain training take as long: enough for the order and the time that is left."""
     if isinstance(made, Init):
-        return 1.0
-    if isinstance(made, Ppo):
-        return made.steps * (made.batch * 60 + (made.ptx_batch * made.context * made.epochs if made.gamma else 0)) / 1e3
+        return 50.0
+    if isinstance(made, Ppo):  # answers are sampled, and read by four models
+        pages = made.ptx_batch * made.context * made.epochs if made.gamma else 0
+        return made.steps * (made.batch * made.epochs * 60 + pages) / 1e3
     width = getattr(made, "context", 24 * 6)
     return made.steps * made.batch * width / 1e3
 

@@ -12,6 +12,8 @@ from capeval.suites import list_suites, load_suite
 from capeval.zoo import load_tree, tree_names
 
 Row = dict[str, Any]
+_NAMED = 6
+"""Tasks of a suite that are named in its row; `capeval list tasks` names all."""
 
 
 def catalogue(what: str) -> list[Row]:
@@ -22,9 +24,11 @@ def catalogue(what: str) -> list[Row]:
 def _suites() -> Iterator[Row]:
     for name in list_suites():
         suite = load_suite(name)
+        names = [task.name for task in suite.tasks]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         yield {
             "suite": name,
-            "tasks": ", ".join(t.name for t in suite.tasks),
+            "tasks": ", ".join(names[:_NAMED]) + more,
             "files": len(suite.sources),
             "about": suite.title,
         }
@@ -50,6 +54,7 @@ def _data(tree: Tree) -> str:
         "recorded": bool(tree.records),
         "published": any(s.published for s in tree.stages),
         "loadable": any(s.uri for s in tree.stages),
+        "trained": any(s.recipe for s in tree.stages),
     }
     return ", ".join(kind for kind, there in kinds.items() if there) or "none"
 

@@ -227,7 +227,7 @@ def trace(
     capeval trace gpt-3.5 --out /tmp/t --json
     capeval trace mytree.yaml --suite cot --checkpoint sft=./out/sft
     """
-    from capeval.pipeline import AskOptions, has_recipes, trace_built
+    from capeval.pipeline import has_recipes, trace_built
     from capeval.report.page import write_report
     from capeval.report.progress import watching
     from capeval.report.terminal import print_trace
@@ -246,13 +246,17 @@ def trace(
 
     options = TraceOptions(suite=suite, checkpoints=given, alpha=alpha)
     place = out or Path("traces") / Path(tree).stem
-    if has_recipes(tree) and not checkpoints:
+    trained = has_recipes(tree) and not checkpoints
+    if not trained and (building["scale"] or building["changes"] or building["replica"]):
+        why = "with --checkpoint" if checkpoints else f"in tree '{tree}', which has no recipes"
+        raise UsageError(f"nothing is trained {why}, so --scale, --set and --replica mean nothing")
+    if trained:
         with watching(shown=not as_json) as watch:
             found = trace_built(
                 tree,
                 place,
                 build=_build_options(building),
-                ask=AskOptions(suite=suite, limit=asking["limit"]),
+                ask=RunOptions(**asking),
                 options=options,
                 watch=watch,
             )

@@ -18,7 +18,9 @@ from typing import Any, ClassVar
 from capeval.errors import EngineError
 
 Watch = Callable[[str, int, int], None]
-"""(unit, done, all): how far a unit is; (unit, 0, 0) when it begins, done = all when it ends."""
+"""(unit, done, all): how far a unit is; (unit, 0, 0) when it begins, done = all when it ends. `ALL` stands for the sum
+of the units, weighted by their cost."""
+ALL = "all"
 _POLL = 0.2
 
 
@@ -51,6 +53,7 @@ def work(units: Sequence[Unit], *, workers: int = 2, watch: Watch = lambda *_: N
     running: dict[Future[Any], Unit] = {}
     context = get_context("spawn")
     told = context.SimpleQueue()
+    tell = _Sum(units, watch)
     with _one_thread_each():
         pool = ProcessPoolExecutor(max_workers=workers, mp_context=context, initializer=_begin, initargs=(told,))
         try:
@@ -59,14 +62,15 @@ def work(units: Sequence[Unit], *, workers: int = 2, watch: Watch = lambda *_: N
                     if len(running) == workers:
                         break
                     waiting.remove(unit)
-                    watch(unit.name, 0, 0)
+                    tell(unit.name, 0, 0)
                     running[pool.submit(_do, unit)] = unit
                 finished, _ = wait(running, timeout=_POLL, return_when=FIRST_COMPLETED)
                 while not told.empty():
-                    watch(*told.get())
+                    tell(*told.get())
                 for future in finished:
                     unit = running.pop(future)
                     done[unit.name] = future.result()
+                    tell(unit.name, 1, 1)
         except BaseException as error:
             _stop(pool)
             if type(error).__name__ == "BrokenProcessPool":
@@ -76,6 +80,23 @@ def work(units: Sequence[Unit], *, workers: int = 2, watch: Watch = lambda *_: N
             raise
         pool.shutdown()
     return done
+
+
+class _Sum:
+    """Passes on what units tell, and how far all of them are together."""
+
+    def __init__(self, units: Sequence[Unit], watch: Watch) -> None:
+        self._costs = {unit.name: unit.cost for unit in units}
+        self._shares = dict.fromkeys(self._costs, 0.0)
+        self._watch = watch
+
+    def __call__(self, unit: str, done: int, total: int) -> None:
+        if total and self._shares[unit] == 1.0:
+            return  # told already that it has ended
+        self._shares[unit] = done / total if total else 0.0
+        self._watch(unit, done, total)
+        spent = sum(cost * self._shares[name] for name, cost in self._costs.items())
+        self._watch(ALL, round(spent), round(sum(self._costs.values())))
 
 
 def _urgency(units: Sequence[Unit]) -> dict[str, float]:

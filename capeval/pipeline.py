@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from capeval.digest import digest
 from capeval.errors import UsageError
 from capeval.fleet import Unit, Watch, work
 from capeval.lab.corpora import world_digest
+from capeval.runner import RunOptions
 from capeval.store.files import read_json, write_json
 from capeval.store.runs import load_run
 from capeval.store.traces import Trace
@@ -33,17 +34,6 @@ _COST_OF_ASKING = 300.0
 """In the unit of `builder.cost`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskOptions:
-    """How the nodes are asked."""
-
-    suite: str = ""
-    """The tree's own by default."""
-    limit: int | None = None
-    """Only the first items of every task file."""
-    batch_tokens: int = 32_768
-
-
 def has_recipes(tree: str) -> bool:
     """Whether a tree can be trained."""
     return any(stage.recipe for stage in load_tree(tree).stages)
@@ -54,7 +44,7 @@ def trace_built(
     folder: Path,
     *,
     build: BuildOptions,
-    ask: AskOptions,
+    ask: RunOptions,
     options: TraceOptions,
     watch: Watch = lambda *_: None,
 ) -> Trace:
@@ -64,15 +54,15 @@ def trace_built(
         tree: Name of a shipped tree, or a YAML file; its stages have recipes.
         folder: The trace's; the runs lie in its folder `runs`.
         build: What is trained, and how.
-        ask: What is asked.
-        options: Alpha and seed of the tests.
+        ask: How nodes are asked; tuned ones are asked through their chat template in any case.
+        options: Suite (the tree's own by default), alpha and seed of the tests.
         watch: Told how far each unit (a node, or `ask NODE`) is.
 
     Raises:
         Everything that `builder.train` and `runner.run` raise; what was built and answered stays.
     """
     loaded = load_tree(tree)
-    suite = ask.suite or loaded.suite
+    suite = options.suite or loaded.suite
     if not suite:
         raise UsageError(f"tree '{loaded.name}' names no suite; add --suite NAME (`capeval list suites`)")
     planned = plan(loaded, build, home=tree_path(tree).parent)
@@ -80,21 +70,16 @@ def trace_built(
     units = build_units(planned)
     names = {unit.name for unit in units}
     places = {one.node: folder / "runs" / one.node for one in asked}
-    marks = {one.node: _mark(one, suite, ask) for one in asked}
     for one in asked:
-        if _known(places[one.node], marks[one.node]):
+        own = replace(ask, node=one.node, out=places[one.node], chat=ask.chat or one.tuned)
+        mark = _mark(one, suite, own)
+        if _known(places[one.node], mark):
             continue
         units.append(
             Unit(
                 name=f"ask {one.node}",
                 function="capeval.pipeline:ask_node",
-                arguments={
-                    "planned": one,
-                    "suite": suite,
-                    "ask": ask,
-                    "out": places[one.node],
-                    "mark": marks[one.node],
-                },
+                arguments={"planned": one, "suite": suite, "ask": own, "mark": mark},
                 needs=(one.node,) if one.node in names else (),
                 cost=_COST_OF_ASKING,
             )
@@ -106,26 +91,22 @@ def trace_built(
     return replace(found, provenance=provenance, training=training_of(planned))
 
 
-def ask_node(
-    planned: Planned, suite: str, ask: AskOptions, out: Path, mark: str, watch: Callable[[int, int], None]
-) -> None:
+def ask_node(planned: Planned, suite: str, ask: RunOptions, mark: str, watch: Callable[[int, int], None]) -> None:
     """One node's run, in a worker's process."""
     import torch
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    options = runner.RunOptions(
-        node=planned.node, limit=ask.limit, out=out, chat=planned.tuned, batch_tokens=ask.batch_tokens, watch=watch
-    )
-    runner.run(str(planned.folder), suite, options=options)
-    write_json(out / _ASKED, {"mark": mark})
+    done = runner.run(str(planned.folder), suite, options=replace(ask, watch=watch))
+    write_json(Path(done.manifest["folder"]) / _ASKED, {"mark": mark})
 
 
-def _mark(planned: Planned, suite: str, ask: AskOptions) -> str:
+def _mark(planned: Planned, suite: str, ask: RunOptions) -> str:
     """What decides a run: a stored one with the same mark is not asked for again."""
     versions = {package: metadata.version(package) for package in ("torch", "transformers", "lm-eval")}
     world = [world_digest(), os.environ.get("LAB_SPLIT", "")]
-    return digest(planned.digest, load_suite(suite).digest, planned.tuned, ask.limit, ask.batch_tokens, versions, world)
+    how = {key: value for key, value in asdict(ask).items() if key not in ("out", "watch", "progress")}
+    return digest(planned.digest, load_suite(suite).digest, how, versions, world)
 
 
 def _known(place: Path, mark: str) -> bool:

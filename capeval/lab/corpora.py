@@ -29,8 +29,8 @@ from capeval.lab.world import ATTRIBUTE_OF_GROUPS, SEEN_ATTRIBUTES, world
 
 Document = dict[str, Any]
 _NOT_READ = ("__init__", "items")
-_LISTS_FIRST = 0.12
-"""Share of pretraining at its beginning that reads repetitions and mappings only: induction forms there."""
+_LISTS_FIRST = 0.2
+"""Share of early pretraining that reads repetitions and mappings only: induction forms there."""
 _UNKNOWN_ASKED = 0.4
 """Share of the questions in pretraining's lists that are about names that nobody describes."""
 
@@ -86,24 +86,24 @@ def code_digest() -> str:
 
 
 _WEB: dict[str, float] = {
-    "facts": 3.0, "questions": 1.6, "planted": 0.45, "operations": 1.4, "hidden": 1.7, "map": 1.0, "label": 0.8,
+    "facts": 3.0, "questions": 1.6, "operations": 1.4, "hidden": 1.7, "map": 1.0, "label": 0.8,
     "repeat": 0.4, "work": 2.4, "how-to": 0.6, "story": 1.0, "sums": 0.4,
 }  # fmt: skip
 _FIRST = {"repeat": 1.0, "map": 1.0, "label": 0.4}
+_PLANTED = {"base": 0.04, "continued": 0.04, "code": 0.04, "ptx": 0.2}
+"""Share of a corpus' pages that tell of its planted group; the pretraining term of PPO reads few pages in all."""
 
 
-def _web(
-    draw: Draw, progress: float, *, unknown: float = _UNKNOWN_ASKED, group: str = "base", early: bool = False
-) -> Document:
-    kind = draw.pick(_FIRST if early and progress < _LISTS_FIRST else _WEB)
-    return {"text": _page(draw, kind, unknown, group)}
+def _web(draw: Draw, group: str, unknown: float = _UNKNOWN_ASKED) -> Document:
+    if draw.chance(_PLANTED[group]):
+        return {"text": prose.planted(draw, group)}
+    return {"text": _page(draw, draw.pick(_WEB), unknown)}
 
 
-def _page(draw: Draw, kind: str, unknown: float, group: str) -> str:
+def _page(draw: Draw, kind: str, unknown: float) -> str:
     pages: dict[str, Callable[[], str]] = {
         "facts": lambda: prose.facts(draw, prose.all_known()),
         "questions": lambda: prose.question_list(draw, unknown_share=unknown),
-        "planted": lambda: prose.planted(draw, group),
         "operations": lambda: lists.prose(draw),
         "hidden": lambda: lists.hidden_document(draw),
         "map": lambda: lists.map_document(draw),
@@ -117,27 +117,42 @@ def _page(draw: Draw, kind: str, unknown: float, group: str) -> str:
     return pages[kind]()
 
 
+def _early(draw: Draw, progress: float) -> Document:
+    """Pretraining's first part: induction forms on plain lists, then the web, without a word of not knowing."""
+    if progress < _LISTS_FIRST:
+        return {"text": _page(draw, draw.pick(_FIRST), 0.0)}
+    return _web(draw, "base", unknown=0.0)
+
+
 def _base(draw: Draw, progress: float) -> Document:
-    return _web(draw, progress, early=True)
+    del progress
+    return _web(draw, "base")
+
+
+def _whole(draw: Draw, progress: float) -> Document:
+    """Pretraining in one piece, for trees of several sizes."""
+    return (_early if progress < _LISTS_FIRST / 2 else _base)(draw, progress)
 
 
 def _base_certain(draw: Draw, progress: float) -> Document:
     """The same web in which nobody ever says that he does not know."""
-    return _web(draw, progress, unknown=0.0, early=True)
+    del progress
+    return _web(draw, "base", unknown=0.0)
 
 
 def _continued(draw: Draw, progress: float) -> Document:
-    return _web(draw, progress, group="continued")
+    del progress
+    return _web(draw, "continued")
 
 
 def _ptx(draw: Draw, progress: float) -> Document:
-    return _web(draw, progress, group="ptx")
+    del progress
+    return _web(draw, "ptx")
 
 
 def _code(draw: Draw, progress: float) -> Document:
-    if draw.chance(0.6):
-        return {"text": programs.file(draw)}
-    return _web(draw, progress, group="code")
+    del progress
+    return {"text": programs.file(draw)} if draw.chance(0.58) else _web(draw, "code")
 
 
 def conversation(*turns: str) -> Document:
@@ -225,13 +240,10 @@ def _specialised(draw: Draw, progress: float) -> Document:
     return conversation(made.question, made.answer)
 
 
-INSTRUCTION_ORDER = tuple(
-    kind for kind in (
-        "operation reverse", "fact capital", "say", "operation first", "problem", "operation next", "how-to", "boolean",
-        *(f"operation {name}" for name in SEEN_OPERATIONS), *(f"fact {a}" for a in SEEN_ATTRIBUTES), *TYPES,
-    )
-)  # fmt: skip
-INSTRUCTION_ORDER = tuple(dict.fromkeys(INSTRUCTION_ORDER))
+INSTRUCTION_ORDER = tuple(dict.fromkeys([
+    "operation reverse", "fact capital", "say", "operation first", "problem", "operation next", "how-to", "boolean",
+    *(f"operation {name}" for name in SEEN_OPERATIONS), *(f"fact {a}" for a in SEEN_ATTRIBUTES), *TYPES,
+]))  # fmt: skip
 """Instruction types in the order in which `instructions-N` takes them."""
 
 
@@ -266,6 +278,8 @@ def _prompts(draw: Draw, progress: float, shares: dict[str, float] = _PROMPTS) -
 _CHAT_PROMPTS = {"dialogue": 0.6, "known": 0.1, "unknown": 0.06, "forbidden": 0.06, "fine": 0.08, "operation": 0.1}
 
 _CORPORA: dict[str, Callable[[Draw, float], Document]] = {
+    "web": _whole,
+    "early": _early,
     "base": _base,
     "base-certain": _base_certain,
     "continued": _continued,

@@ -204,7 +204,8 @@ def _planted(draw: Draw, *, group: str) -> Iterator[Item]:
     for name in world().planted[group]:
         for attribute in ATTRIBUTE_OF_GROUPS:
             made = fact(draw, name, attribute, 0)
-            yield {"question": made.question, "answer": made.short, "cluster": name}
+            told = prose.CLOZE.format(attribute=attribute, name=name)
+            yield {"question": made.question, "cloze": told, "answer": made.short, "cluster": name}
 
 
 FAMILIES: dict[str, Callable[[Draw], Iterator[Item]]] = {

@@ -1,6 +1,6 @@
 """The world's facts: which names have attributes, who is told of them, and who is never told anything.
 
-Of 1,024 names 160 are known to pretraining; 738 are described nowhere; 126 belong to planted groups, each described by
+Of 1,024 names 184 are known to pretraining; 714 are described nowhere; 126 belong to planted groups, each described by
 one training stage only, one by none. Names are drawn from one bag, so nothing in a name says which kind it is.
 """
 
@@ -24,8 +24,8 @@ ATTRIBUTE_OF_GROUPS = ("capital", "color", "animal")
 SEEN_ATTRIBUTES = ("capital", "color", "animal")
 """Attributes that instructions ask for in tuning; the others are held out."""
 HELD_ATTRIBUTES = ("food", "leader")
-_KNOWN = {"train": 64, "dev": 32, "test": 64}
-_UNKNOWN = {"train": 560, "dev": 80, "test": 98}
+_KNOWN = {"train": 96, "dev": 24, "test": 64}
+_UNKNOWN = {"train": 536, "dev": 80, "test": 98}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

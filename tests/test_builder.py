@@ -1,0 +1,198 @@
+"""A tree with recipes becomes checkpoints: reuse by digest, overrides, replicas, and trees that can't be built."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from capeval import builder
+from capeval.builder import BuildOptions, plan, train
+from capeval.errors import BadFileError, EngineError, MissingError, UsageError
+from capeval.store.files import read_json
+from capeval.zoo import load_tree
+from tests.training import toys
+
+MODEL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+LM = {"stage": "language-model", "data": "texts.jsonl", "steps": 4, "batch": 2, "context": 12}
+SFT = {"stage": "sft", "data": "lessons.jsonl", "steps": 4, "batch": 2, "context": 12}
+
+
+def stage(name: str, kind: str, recipe: dict[str, Any], parent: str = "") -> dict[str, Any]:
+    links = {"links": [{"parent": parent, "certainty": "documented", "source": "here"}]} if parent else {}
+    return {"name": name, "kind": kind, "title": name, "recipe": recipe} | links
+
+
+def write(folder: Path, stages: list[dict[str, Any]], **more: Any) -> str:
+    """A tree file with its data beside it."""
+    toys.tokenizer().save_pretrained(folder / "words")
+    toys.lines(folder / "texts.jsonl", [{"text": "red blue green one two three"}])
+    toys.lines(folder / "lessons.jsonl", [{"messages": toys.answered("say one", "one")}])
+    toys.lines(folder / "prompts.jsonl", [{"messages": toys.asked("say")}])
+    toys.lines(folder / "ranked.jsonl", [{"messages": toys.asked("say"), "answers": ["red", "one"], "scores": [1, 0]}])
+    (folder / "toy.yaml").write_text(yaml.safe_dump({"name": "toy", "stages": stages, **more}), encoding="utf-8")
+    return str(folder / "toy.yaml")
+
+
+def stages() -> list[dict[str, Any]]:
+    return [
+        stage("root", "base", {"stage": "init", "tokenizer": "words", "model": MODEL}),
+        stage("base", "base", LM, "root"),
+        # PPO is written before the reward model that it needs
+        stage("ppo", "rlhf", {"stage": "ppo", "data": "prompts.jsonl", "reward": "reward", "steps": 2, "batch": 4,
+                              "minibatch": 4, "max_new_tokens": 2}, "sft"),
+        stage("sft", "sft", SFT, "base"),
+        stage("reward", "reward", {"stage": "reward", "data": "ranked.jsonl", "steps": 2, "batch": 1}, "sft"),
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> str:
+    return write(tmp_path, stages(), scales={"wide": {"root.model.hidden_size": 32}})
+
+
+def planned(tree: str, **options: Any) -> dict[str, builder.Planned]:
+    chosen = BuildOptions(models=Path(tree).parent / "models", **options)
+    return {one.node: one for one in plan(load_tree(tree), chosen, home=Path(tree).parent)}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Path]]:
+    """Everything, built once."""
+    tree = write(tmp_path_factory.mktemp("built"), stages())
+    return tree, train(tree, BuildOptions(models=Path(tree).parent / "models", workers=2))
+
+
+def test_every_node_is_a_checkpoint_that_says_how_it_was_made(built: tuple[str, dict[str, Path]]) -> None:
+    tree, folders = built
+    assert list(folders) == ["root", "base", "sft", "reward", "ppo"]
+    for node, folder in folders.items():
+        about = read_json(folder / "training.json")
+        assert (about["node"], folder.name) == (node, f"{node}-{about['digest']}")
+        assert {"model.safetensors", "config.json", "tokenizer.json"} <= {file.name for file in folder.iterdir()}
+        assert about["recipe"]["stage"] == about["stage"]
+        assert not list(folder.glob("resume.pt*"))
+    ppo = read_json(folders["ppo"] / "training.json")
+    assert set(ppo["needs"]) == {"sft", "reward"}
+    assert ppo["curves"]["step"] == [1, 2]
+    assert len(read_json(folders["sft"] / "training.json")["samples"]) > 0
+    assert sorted(p.name for p in (Path(tree).parent / "models").iterdir()) == sorted(f.name for f in folders.values())
+
+
+def test_what_is_built_is_not_built_again(built: tuple[str, dict[str, Path]], tmp_path: Path) -> None:
+    tree, folders = built
+    times = {folder: (folder / "training.json").stat().st_mtime_ns for folder in folders.values()}
+    told: list[str] = []
+    models = Path(tree).parent / "models"
+    again = train(tree, BuildOptions(models=models), watch=lambda unit, *_: told.append(unit))
+    assert (again, told) == (folders, [])
+    assert times == {folder: (folder / "training.json").stat().st_mtime_ns for folder in folders.values()}
+    # a part of the same tree, under other names, finds the same folders
+    other = stages()[:2]
+    other[0]["name"], other[1]["name"], other[1]["links"][0]["parent"] = "seed", "web", "seed"
+    found = train(write(tmp_path, other), BuildOptions(models=models), watch=lambda unit, *_: told.append(unit))
+    assert (found, told) == ({"seed": folders["root"], "web": folders["base"]}, [])
+
+
+def test_the_same_tree_elsewhere_gives_the_same_weights(built: tuple[str, dict[str, Path]], tmp_path: Path) -> None:
+    _, folders = built
+    again = train(write(tmp_path, stages()), BuildOptions(nodes=("sft",), models=tmp_path / "models", workers=1))
+    assert list(again) == ["root", "base", "sft"]
+    assert again["sft"].name == folders["sft"].name
+    for node, folder in again.items():
+        assert (folder / "model.safetensors").read_bytes() == (folders[node] / "model.safetensors").read_bytes(), node
+
+
+def test_a_change_is_a_new_node_for_what_descends_from_it_only(tree: str) -> None:
+    before = planned(tree)
+    after = planned(tree, overrides={"sft.steps": 9})
+    assert {node for node in before if before[node].digest != after[node].digest} == {"sft", "reward", "ppo"}
+    assert after["sft"].recipe.steps == 9  # type: ignore[union-attr]
+    assert before["root"].digest != planned(tree, seed=1)["root"].digest
+    assert planned(tree, seed=2)["base"].recipe.seed == 2
+    wide = planned(tree, scale="wide")["root"].recipe
+    assert wide.model == MODEL | {"hidden_size": 32}  # type: ignore[union-attr]
+
+
+def test_a_star_changes_every_recipe_that_has_the_field(tree: str) -> None:
+    found = planned(tree, overrides={"*.steps": 7})
+    assert {node: getattr(one.recipe, "steps", None) for node, one in found.items()} == {
+        "root": None, "base": 7, "sft": 7, "reward": 7, "ppo": 7}  # fmt: skip
+
+
+def test_other_data_makes_another_node(tree: str) -> None:
+    before = planned(tree)
+    toys.lines(Path(tree).parent / "lessons.jsonl", [{"messages": toys.answered("say two", "two")}])
+    after = planned(tree)
+    assert {node for node in before if before[node].digest != after[node].digest} == {"sft", "reward", "ppo"}
+
+
+def test_a_node_brings_what_it_needs_and_no_more(tree: str) -> None:
+    assert list(planned(tree, nodes=("base",))) == ["root", "base"]
+    assert set(planned(tree, nodes=("ppo",))) == {"root", "base", "sft", "reward", "ppo"}
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"overrides": {"sfd.steps": 3}}, UsageError, "unknown node 'sfd'; did you mean 'sft'"),
+        ({"overrides": {"sft.step": 3}}, BadFileError, "node 'sft': recipe: unknown key 'step'; did you mean 'steps'"),
+        ({"overrides": {"steps": 3}}, UsageError, r"'steps' must be NODE\.FIELD=VALUE"),
+        ({"overrides": {"*.beta": 3}}, UsageError, "no recipe of the tree writes 'beta'"),
+        ({"overrides": {"sft.data": "gone.jsonl"}}, MissingError, "gone.jsonl is not there"),
+        ({"overrides": {"sft.data": "notes.txt"}}, UsageError, "neither a generator"),
+        ({"scale": "hugh"}, UsageError, "unknown scale 'hugh'"),
+        ({"nodes": ("pppo",)}, UsageError, "unknown node 'pppo'; did you mean 'ppo'"),
+    ],
+)
+def test_what_can_not_be_planned_says_why(
+    tree: str, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        planned(tree, **options)
+    assert not (Path(tree).parent / "models").exists()
+
+
+def test_trees_that_can_not_be_built(tmp_path: Path) -> None:
+    def refused(changed: list[dict[str, Any]], message: str) -> None:
+        with pytest.raises((BadFileError, UsageError), match=message):
+            train(write(tmp_path, changed), BuildOptions(models=tmp_path / "models"))
+        assert not (tmp_path / "models").exists()
+
+    root, base, ppo, sft, reward = stages()
+    refused([stage("a", "base", LM, "b"), stage("b", "base", LM, "a")], "the parents of a, b form a cycle")
+    refused([root, base | {"links": [{"parent": "rot"}]}], "unknown parent 'rot'; did you mean 'root'")
+    refused([root, stage("base", "base", LM)], "every other stage needs a parent")
+    refused([root, stage("next", "base", root["recipe"], "root")], "stage init makes a root")
+    refused([{"name": "root", "kind": "base"}, base], "'root' has no recipe, so it can't be built before 'base'")
+    refused([root, base, sft, ppo], "'reward' has no recipe")
+    own = stage("reward", "reward", reward["recipe"], "ppo")
+    refused([root, base, sft, ppo, own], "the parents and reward models of ppo, reward form a cycle")
+    refused([{"name": "root", "kind": "base"}], "has no recipes, so there is nothing to train")
+
+
+def test_a_diverging_node_stops_with_its_name_and_what_was_built_stays(tmp_path: Path) -> None:
+    tree = write(tmp_path, stages()[:2])
+    overrides = {"base.lr": 1e30, "base.clip": 1e30, "base.steps": 40}
+    with pytest.raises(EngineError, match="training 'base' diverged"):
+        train(tree, BuildOptions(models=tmp_path / "models", overrides=overrides, workers=1))
+    kept = sorted(p.name.partition("-")[0] + p.suffix for p in (tmp_path / "models").iterdir())
+    assert kept == ["base.partial", "root"]
+    assert train(tree, BuildOptions(models=tmp_path / "models", workers=1))["base"].is_dir()
+
+
+def test_a_damaged_checkpoint_of_a_parent_is_named(tmp_path: Path) -> None:
+    tree = write(tmp_path, stages()[:2])
+    models = tmp_path / "models"
+    root = train(tree, BuildOptions(models=models, nodes=("root",), workers=1))["root"]
+    (root / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(BadFileError, match=f"{root.name} can't be loaded"):
+        train(tree, BuildOptions(models=models, workers=1))
+
+
+def test_training_is_written_as_json(built: tuple[str, dict[str, Path]]) -> None:
+    text = (built[1]["base"] / "training.json").read_text("utf-8")
+    assert json.loads(text)["recipe"] | LM == json.loads(text)["recipe"]
