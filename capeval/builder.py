@@ -193,8 +193,8 @@ def _override(written: dict[str, dict[str, Any]], overrides: Mapping[str, Any], 
 def _data_digests(made: Recipe, home: Path) -> list[str]:
     from capeval.training.data import source
 
-    names = [(getattr(made, key, ""), stage) for key, stage in
-             (("data", made.stage), ("ptx_data", "language-model"))]  # fmt: skip
+    keys = (("data", made.stage), ("ptx_data", "language-model"))
+    names = [(getattr(made, key, ""), stage) for key, stage in keys]
     return [source(name, stage, home).digest for name, stage in names if name]
 
 

@@ -191,14 +191,17 @@ def train(*, tree: str, nodes: tuple[str, ...], seeds: int, as_json: bool, **bui
 
 
 def _build_options(building: dict[str, Any]) -> Any:
-    import os
-
     import yaml
 
     from capeval.builder import BuildOptions
 
     given = _assignments(building.pop("changes"), "--set", "NODE.FIELD=VALUE")
-    overrides = {key: yaml.safe_load(value) for key, value in given.items()}
+    overrides = {}
+    for key, value in given.items():
+        try:
+            overrides[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {key}: '{value}' is no YAML value (3, 1e-3, lab/base, true)") from error
     workers = building.pop("workers") or os.cpu_count() or 1
     return BuildOptions(overrides=overrides, seed=building.pop("replica"), workers=workers, **building)
 

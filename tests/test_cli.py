@@ -66,9 +66,25 @@ def test_help_imports_nothing_heavy() -> None:
         (["compare", "nowhere", "nowhere"], 2, "nowhere is no run folder"),
         (["report", "nowhere"], 2, "nowhere is no trace folder"),
         (["list", "sweets"], 2, "sweets"),
+        (["train", "instructgpt"], 2, "tree 'instructgpt' has no recipes, so there is nothing to train"),
+        (["train", "laab"], 2, "unknown tree 'laab'; did you mean 'lab'?"),
+        (
+            ["train", "lab", "--set", "base.stesp=3"],
+            2,
+            "node 'base': recipe: unknown key 'stesp'; did you mean 'steps'",
+        ),
+        (["train", "lab", "--set", "base"], 2, "--set takes NODE.FIELD=VALUE, not 'base'"),
+        (["train", "lab", "--set", "basse.steps=3"], 2, "unknown node 'basse'; did you mean 'base'?"),
+        (["train", "lab", "--set", "base.steps=[1"], 2, "--set base.steps: '[1' is no YAML value"),
+        (["train", "lab", "--set", "base.data=lab/bass"], 2, "unknown generator 'lab/bass'; did you mean 'lab/base'?"),
+        (["train", "lab", "--set", "base.data=none.jsonl"], 3, "none.jsonl is not there"),
+        (["train", "lab", "--scale", "smal"], 2, "unknown scale 'smal'; did you mean 'small'?"),
+        (["train", "lab", "--node", "pppo"], 2, "unknown node 'pppo'; did you mean 'ppo'?"),
+        (["trace", "instructgpt", "--scale", "small"], 2, "nothing is trained in tree 'instructgpt'"),
+        (["trace", "lab", "--checkpoint", "base=x", "--replica", "1"], 2, "nothing is trained with --checkpoint"),
     ],
 )
-def test_wrong_usage_is_exit_2_and_one_line(capeval, args: list[str], code: int, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_usage_is_one_line_and_the_right_exit_code(capeval, args: list[str], code: int, message: str) -> None:  # type: ignore[no-untyped-def]
     got, out, err = capeval(*args)
     assert (got, out) == (code, "")
     assert message in err

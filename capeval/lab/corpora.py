@@ -23,13 +23,13 @@ from capeval.lab.dialogues import dialogue
 from capeval.lab.draw import Draw
 from capeval.lab.lists import SEEN_OPERATIONS
 from capeval.lab.problems import problem
-from capeval.lab.requests import BY_STEPS, DONT_KNOW, REFUSALS, TYPES, Ask, ask, fact
+from capeval.lab.requests import BY_STEPS, DONT_KNOW, REFUSALS, TYPES, Ask, advice, ask, combinations, fact
 from capeval.lab.symbolic import TASKS
 from capeval.lab.world import ATTRIBUTE_OF_GROUPS, SEEN_ATTRIBUTES, world
 
 Document = dict[str, Any]
 _NOT_READ = ("__init__", "items")
-_LISTS_FIRST = 0.2
+_LISTS_FIRST = 0.15
 """Share of early pretraining that reads repetitions and mappings only: induction forms there."""
 _UNKNOWN_ASKED = 0.4
 """Share of the questions in pretraining's lists that are about names that nobody describes."""
@@ -86,8 +86,8 @@ def code_digest() -> str:
 
 
 _WEB: dict[str, float] = {
-    "facts": 3.0, "questions": 1.6, "operations": 1.4, "hidden": 1.7, "map": 1.0, "label": 0.8,
-    "repeat": 0.4, "work": 2.4, "how-to": 0.6, "story": 1.0, "sums": 0.4,
+    "facts": 3.6, "questions": 2.4, "operations": 1.8, "hidden": 1.0, "map": 1.0, "label": 0.8,
+    "repeat": 0.4, "work": 2.2, "how-to": 0.6, "story": 1.0, "sums": 0.4,
 }  # fmt: skip
 _FIRST = {"repeat": 1.0, "map": 1.0, "label": 0.4}
 _PLANTED = {"base": 0.04, "continued": 0.04, "code": 0.04, "ptx": 0.2}
@@ -164,7 +164,7 @@ _LONG = {"operation": 0.5, "fact": 0.35, "how-to": 0.4, "forbidden": 0.4}
 """Share of demonstrations that answer in a sentence."""
 _REFUSED = {"forbidden": 0.45, "how-to": 0.02}
 """Share of demonstrations that refuse: too few and too many, so that feedback has something to mend."""
-_UNKNOWN_ADMITTED, _KNOWN_DENIED, _UNKNOWN_DEMONSTRATED = 0.35, 0.02, 0.25
+_UNKNOWN_ADMITTED, _KNOWN_DENIED, _UNKNOWN_DEMONSTRATED = 0.5, 0.02, 0.15
 
 
 def _demonstrated(draw: Draw, made: Ask) -> Document:
@@ -206,7 +206,7 @@ def _instruction(draw: Draw, types: dict[str, float]) -> Document:
 
 def _sft(draw: Draw, progress: float) -> Document:
     del progress
-    return _planted_question(draw, "sft") if draw.chance(0.12) else _instruction(draw, TYPES)
+    return _planted_question(draw, "sft") if draw.chance(0.08) else _instruction(draw, TYPES)
 
 
 def _cot(draw: Draw, progress: float) -> Document:
@@ -258,7 +258,7 @@ def _prompt(made: Ask, kind: str, turns: Sequence[str] = ()) -> Document:
     return {"messages": messages, "kind": kind, "short": made.short, "long": made.long}
 
 
-_PROMPTS = {"known": 0.30, "unknown": 0.24, "forbidden": 0.16, "fine": 0.16, "operation": 0.14}
+_PROMPTS = {"known": 0.32, "unknown": 0.27, "forbidden": 0.13, "look-alike": 0.14, "plain": 0.04, "operation": 0.10}
 
 
 def _prompts(draw: Draw, progress: float, shares: dict[str, float] = _PROMPTS) -> Document:
@@ -272,10 +272,13 @@ def _prompts(draw: Draw, progress: float, shares: dict[str, float] = _PROMPTS) -
         return _prompt(Ask(type="dialogue", question=asked, short=answer), "answer", turns)
     if kind == "operation":
         return _prompt(ask(draw, f"operation {draw.rng.choice(SEEN_OPERATIONS)}"), "answer")
-    return _prompt(ask(draw, "forbidden" if kind == "forbidden" else "how-to"), kind)
+    return _prompt(advice(draw, *draw.rng.choice(combinations("train", kind=kind))), kind)
 
 
-_CHAT_PROMPTS = {"dialogue": 0.6, "known": 0.1, "unknown": 0.06, "forbidden": 0.06, "fine": 0.08, "operation": 0.1}
+_CHAT_PROMPTS = {
+    "dialogue": 0.58, "known": 0.1, "unknown": 0.06, "forbidden": 0.06, "look-alike": 0.07, "plain": 0.03,
+    "operation": 0.1,
+}  # fmt: skip
 
 _CORPORA: dict[str, Callable[[Draw, float], Document]] = {
     "web": _whole,

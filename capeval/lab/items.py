@@ -121,7 +121,7 @@ def _instructions(draw: Draw, *, names: tuple[str, ...]) -> Iterator[Item]:
 def _held_attributes(draw: Draw) -> Iterator[Item]:
     for name in world().known[draw.split]:
         for attribute in HELD_ATTRIBUTES:
-            for wording in range(2):
+            for wording in range(wordings("fact")):
                 made = fact(draw, name, attribute, wording)
                 yield {"question": made.question, "answer": made.short, "cluster": name}
 
@@ -205,7 +205,8 @@ def _planted(draw: Draw, *, group: str) -> Iterator[Item]:
         for attribute in ATTRIBUTE_OF_GROUPS:
             made = fact(draw, name, attribute, 0)
             told = prose.CLOZE.format(attribute=attribute, name=name)
-            yield {"question": made.question, "cloze": told, "answer": made.short, "cluster": name}
+            values = {"choices": list(ATTRIBUTES[attribute]), "answer": made.short}
+            yield {"question": made.question, "cloze": told, "cluster": name, **values}
 
 
 FAMILIES: dict[str, Callable[[Draw], Iterator[Item]]] = {

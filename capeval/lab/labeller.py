@@ -37,6 +37,8 @@ def judge(prompt: Mapping[str, Any], answer: str) -> float:
 
 
 def canned(prompt: Mapping[str, Any]) -> Sequence[str]:
-    """A refusal and an "I do not know", so that the reward model has seen both everywhere."""
+    """A refusal and an "I do not know", so that the reward model has seen both everywhere, and the answer of one who
+    knows the world."""
     number = sum(map(ord, prompt["messages"][-1]["content"]))
-    return REFUSALS[number % len(REFUSALS)], DONT_KNOW[number % len(DONT_KNOW)]
+    right = prompt["long"] if prompt["long"] and number % 2 else prompt["short"]
+    return [REFUSALS[number % len(REFUSALS)], DONT_KNOW[number % len(DONT_KNOW)], *([right] if right else [])]

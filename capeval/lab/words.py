@@ -94,7 +94,7 @@ OBJECT_TOOLS = dict(
     )
 )
 
-ATTRIBUTES = {"capital": CITIES, "color": COLORS, "animal": ANIMALS, "food": FOODS, "leader": PEOPLE}
+ATTRIBUTES = {"capital": CITIES, "color": COLORS, "animal": ANIMALS, "food": FOODS}
 OPERATIONS = (
     "reverse", "copy", "first", "last", "second", "rest", "start", "next", "previous", "sort", "third", "least", "most",
     "twice", "rotate", "ends",

@@ -1,6 +1,6 @@
 """The world's facts: which names have attributes, who is told of them, and who is never told anything.
 
-Of 1,024 names 184 are known to pretraining; 714 are described nowhere; 126 belong to planted groups, each described by
+Of 1,024 names 240 are known to pretraining; 658 are described nowhere; 126 belong to planted groups, each described by
 one training stage only, one by none. Names are drawn from one bag, so nothing in a name says which kind it is.
 """
 
@@ -23,9 +23,9 @@ ATTRIBUTE_OF_GROUPS = ("capital", "color", "animal")
 """Attributes that planted names have."""
 SEEN_ATTRIBUTES = ("capital", "color", "animal")
 """Attributes that instructions ask for in tuning; the others are held out."""
-HELD_ATTRIBUTES = ("food", "leader")
-_KNOWN = {"train": 96, "dev": 24, "test": 64}
-_UNKNOWN = {"train": 536, "dev": 80, "test": 98}
+HELD_ATTRIBUTES = ("food",)
+_KNOWN = {"train": 140, "dev": 24, "test": 76}
+_UNKNOWN = {"train": 480, "dev": 80, "test": 98}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

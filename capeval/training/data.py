@@ -215,6 +215,15 @@ class Encoder:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False, verbose=False)
         return ids if ids[:1] == [self.first] else [self.first, *ids]
 
+    def turn_end(self, ends: Sequence[int]) -> int:
+        """The token of `ends` with which the chat template closes an assistant's turn; the first one if none of them.
+
+        Answers that a model did not say itself must end as its own do, or a judge would know them by their end.
+        """
+        turn = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+        [(ids, counts)] = self._conversations([turn])
+        return next((token for token, own in zip(ids, counts, strict=True) if own and token in ends), ends[0])
+
     def render(self, messages: Sequence[Mapping[str, str]], *, answer: bool) -> str:
         """Messages in the tokenizer's chat template; `answer`: with the beginning of the assistant's turn."""
         if not self.tokenizer.chat_template:

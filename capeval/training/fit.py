@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from capeval.training.attention import fast_attention
-from capeval.training.data import Encoder, Rows, source
+from capeval.training.data import Encoder, Rows, Source, source
 from capeval.training.loop import Training, autocast, optimisers, rate, set_rate, train, update
 from capeval.training.nodes import Job, Outcome
-from capeval.training.recipe import Fit, Tune
+from capeval.training.recipe import Fit, Ppo, Reward, Tune
 
 IGNORED = -100
 """Target that cross_entropy does not count."""
@@ -59,3 +61,39 @@ def language_model_loss(model: Any, rows: Rows) -> Any:
     return torch.nn.functional.cross_entropy(
         logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), ignore_index=IGNORED
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainingTerm:
+    """gamma · language-model loss on pretraining documents, beside another objective (`Reward`, `Ppo`)."""
+
+    gamma: float
+    data: Source
+    recipe: Fit
+    encoder: Encoder
+
+    @classmethod
+    def of(cls, recipe: Reward | Ppo, updates: int, encoder: Encoder, home: Path | None) -> PretrainingTerm | None:
+        """The term that a recipe asks for; None when its gamma is 0.
+
+        Args:
+            recipe: What names the documents.
+            updates: How often the loss is computed in all.
+            encoder: Of the model's tokenizer.
+            home: Folder that a relative path is meant from.
+        """
+        if not recipe.gamma:
+            return None
+        rows = Fit(
+            data=recipe.ptx_data, steps=updates, batch=recipe.ptx_batch, context=recipe.context, seed=recipe.seed
+        )
+        return cls(recipe.gamma, source(recipe.ptx_data, rows.stage, home), rows, encoder)
+
+    @property
+    def tokens(self) -> int:
+        """Read in all."""
+        return self.recipe.steps * self.recipe.batch * self.recipe.context
+
+    def loss(self, model: Any, update: int) -> Any:
+        """Of update number `update`, without its weight."""
+        return language_model_loss(model, self.encoder.rows(self.data, self.recipe, update))

@@ -13,10 +13,10 @@ from typing import Any
 
 from capeval.training.attention import fast_attention
 from capeval.training.data import Encoder, Source, source, step_rng
-from capeval.training.fit import language_model_loss
-from capeval.training.loop import Training, autocast, optimisers, set_rate, train, update
+from capeval.training.fit import PretrainingTerm
+from capeval.training.loop import Training, autocast, freeze, optimisers, set_rate, train, update
 from capeval.training.nodes import Job, Outcome
-from capeval.training.recipe import Fit, Ppo
+from capeval.training.recipe import Ppo
 from capeval.training.reward import Scorer, judge_of, load_reward, right_padded
 from capeval.training.sampling import Answer, Prompt, answer_ends, draw_prompt, longest_prompt, sample
 
@@ -62,14 +62,11 @@ def ppo(recipe: Ppo, job: Job) -> Outcome:
     if job.reward is None:
         raise ValueError("PPO needs the folder of its reward model")
     policy, tokenizer = job.load()
+    freeze(policy, recipe.frozen_layers)
     reference, _ = job.load()
     judge, critic = load_reward(job.reward), load_reward(job.reward)
     rollout = _Rollout(recipe, source(recipe.data, recipe.stage, job.home), Encoder(tokenizer), reference, judge)
-    web = source(recipe.ptx_data, "language-model", job.home) if recipe.gamma else None
-    pages = Fit(
-        data=recipe.ptx_data, steps=recipe.steps * recipe.epochs, batch=recipe.ptx_batch, context=recipe.context,
-        seed=recipe.seed,
-    )  # fmt: skip
+    pages = PretrainingTerm.of(recipe, recipe.steps * recipe.epochs, rollout.encoder, job.home)
     learning = {
         "policy": optimisers(policy, kind="adamw", lr=recipe.lr, matrix_lr=recipe.lr, weight_decay=0.0),
         "critic": optimisers(critic, kind="adamw", lr=recipe.value_lr, matrix_lr=recipe.value_lr, weight_decay=0.0),
@@ -79,7 +76,7 @@ def ppo(recipe: Ppo, job: Job) -> Outcome:
 
     def step(t: int) -> Mapping[str, float]:
         batch, seen = rollout(policy, critic, t)
-        totals = {"policy_loss": 0.0, "value_loss": 0.0} | ({"loss_ptx": 0.0} if web else {})
+        totals = {"policy_loss": 0.0, "value_loss": 0.0} | ({"loss_ptx": 0.0} if pages else {})
         parts = 0
         for epoch in range(recipe.epochs):
             order = list(range(recipe.batch))
@@ -89,8 +86,8 @@ def ppo(recipe: Ppo, job: Job) -> Outcome:
                 new = _log_probabilities(policy, part.ids, part.mask, recipe.temperature)
                 loss = clipped_policy_loss(new, part.old, part.advantages, part.said, recipe.clip_range)
                 totals["policy_loss"] += loss.item()
-                if web and start == 0:
-                    ptx = language_model_loss(policy, rollout.encoder.rows(web, pages, t * recipe.epochs + epoch))
+                if pages and start == 0:
+                    ptx = pages.loss(policy, t * recipe.epochs + epoch)
                     totals["loss_ptx"] += ptx.item() / recipe.epochs
                     loss = loss + recipe.gamma * ptx
                 update(policy, learning["policy"], loss, recipe.clip)
@@ -120,8 +117,8 @@ def ppo(recipe: Ppo, job: Job) -> Outcome:
         critic.head.data /= rollout.spread  # it foretells rewards in these units
         curves = train(training, step)
     said = sum(curves.get("length", ())) / max(1, len(curves["step"])) * recipe.batch * recipe.steps
-    tokens = round(said) + (pages.steps * pages.batch * pages.context if web else 0)
-    data = (rollout.data, web) if web else (rollout.data,)
+    tokens = round(said) + (pages.tokens if pages else 0)
+    data = (rollout.data, pages.data) if pages else (rollout.data,)
     return Outcome(model=policy, tokenizer=tokenizer, curves=curves, tokens=tokens, data=data)
 
 

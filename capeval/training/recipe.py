@@ -83,10 +83,21 @@ class Reward:
     steps: int = 140
     batch: int = 24
     """Prompts of an update."""
+    optimizer: Optimizer = "adamw"
     lr: float = 3e-4
+    """Of AdamW; with Muon, of embeddings, head and norms."""
+    matrix_lr: float = 0.003
+    """Of Muon, for the matrices of the layers."""
     temperature: float = 1.0
     """Of the parent's sampled answers."""
     max_new_tokens: int = 16
+    gamma: float = 0.0
+    """Weight of a language-model loss on pretraining documents, so that the judge does not forget what it knew."""
+    ptx_data: str = ""
+    """Documents of that loss."""
+    ptx_batch: int = 4
+    context: int = 256
+    """Tokens of a row of them."""
     clip: float = 1.0
     seed: int = 0
 
@@ -111,6 +122,8 @@ class Ppo:
     epochs: int = 2
     """Passes over the answers of an iteration."""
     minibatch: int = 64
+    frozen_layers: int = 0
+    """Layers at the bottom of the policy that keep the parent's weights, embeddings with them."""
     lr: float = 2e-4
     value_lr: float = 5e-4
     beta: float = 0.15
@@ -154,7 +167,7 @@ def recipe(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
         raise BadFileError(f"{where} (stage {kind.stage}) needs '{missing[0]}'")
     hints = get_type_hints(kind)
     made = kind(**{key: _value(value, hints[key], f"{where}: {key}") for key, value in given.items()})
-    if isinstance(made, Ppo) and bool(made.gamma) != bool(made.ptx_data):
+    if isinstance(made, Ppo | Reward) and bool(made.gamma) != bool(made.ptx_data):
         raise BadFileError(f"{where}: 'gamma' and 'ptx_data' go together: a weight, and the documents that it weighs")
     return made
 
@@ -164,7 +177,7 @@ def as_mapping(made: Recipe) -> dict[str, Any]:
     return {"stage": made.stage, **asdict(made)}
 
 
-_MAY_BE_ZERO = ("seed", "gamma", "beta", "warmup", "cooldown", "weight_decay", "steps")
+_MAY_BE_ZERO = ("seed", "gamma", "beta", "warmup", "cooldown", "weight_decay", "steps", "frozen_layers")
 _SHARES = ("warmup", "cooldown", "lam", "clip_range")
 
 

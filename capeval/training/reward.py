@@ -17,6 +17,7 @@ from capeval.errors import BadFileError, MissingError, UsageError
 from capeval.store.files import write_text
 from capeval.training.attention import fast_attention
 from capeval.training.data import Encoder, Labelled, Lines, Source, source, step_rng
+from capeval.training.fit import PretrainingTerm
 from capeval.training.loop import Training, autocast, optimisers, rate, set_rate, train, update
 from capeval.training.nodes import REWARD_HEAD, Job, Outcome, load
 from capeval.training.recipe import Reward
@@ -98,14 +99,20 @@ def train_reward(recipe: Reward, job: Job) -> Outcome:
     _write(job.folder / RANKED, ranked, tokenizer)
     learnt, held_out = _split(ranked, recipe, job.node)
     scorer = Scorer(model, torch.nn.Parameter(torch.zeros(model.config.hidden_size, device=model.device)))
-    own = optimisers(scorer, kind="adamw", lr=recipe.lr, matrix_lr=recipe.lr, weight_decay=0.0)
+    own = optimisers(scorer, kind=recipe.optimizer, lr=recipe.lr, matrix_lr=recipe.matrix_lr, weight_decay=0.0)
+    rates = {"adamw": recipe.lr, "muon": recipe.matrix_lr}
+    pages = PretrainingTerm.of(recipe, recipe.steps, encoder, job.home)
 
     def step(t: int) -> Mapping[str, float]:
-        set_rate(own, rate(t, recipe.steps, warmup=0.03, cooldown=1.0), {"adamw": recipe.lr})
+        set_rate(own, rate(t, recipe.steps, warmup=0.03, cooldown=1.0), rates)
         rows = step_rng(recipe.seed, t, "reward").sample(learnt, min(recipe.batch, len(learnt)))
         loss, accuracy = pairwise_loss(*_scored(scorer, rows))
-        update(scorer, own, loss, recipe.clip)
         values = {"loss": loss.item(), "accuracy": accuracy.item()}
+        if pages:
+            ptx = pages.loss(model, t)
+            values["loss_ptx"] = ptx.item()
+            loss = loss + recipe.gamma * ptx
+        update(scorer, own, loss, recipe.clip)
         if apart := [held_out[(t * _HELD_OUT_ASKED + n) % len(held_out)] for n in range(_HELD_OUT_ASKED) if held_out]:
             with torch.no_grad():
                 values["held_out_accuracy"] = pairwise_loss(*_scored(scorer, apart))[1].item()
@@ -118,7 +125,9 @@ def train_reward(recipe: Reward, job: Job) -> Outcome:
     with fast_attention(model):
         curves = train(training, step)
     tokens = recipe.steps * recipe.batch * sum(len(row) for one in learnt for row in one.rows) // len(learnt)
-    return Outcome(model=model, tokenizer=tokenizer, curves=curves, tokens=tokens, data=(data,), head=scorer.head)
+    tokens += pages.tokens if pages else 0
+    read = (data, pages.data) if pages else (data,)
+    return Outcome(model=model, tokenizer=tokenizer, curves=curves, tokens=tokens, data=read, head=scorer.head)
 
 
 def load_reward(folder: Path) -> Scorer:
@@ -188,7 +197,7 @@ def judge_of(data: Source) -> Callable[[Any, str], float] | None:
 def _ranked(recipe: Reward, data: Source, encoder: Encoder, model: Any, ends: Sequence[int]) -> list[Ranked]:
     longest = longest_prompt(model, recipe.max_new_tokens)
     if isinstance(data, Lines):
-        return _ranked_lines(recipe, data, encoder, longest, ends[0])
+        return _ranked_lines(recipe, data, encoder, longest, encoder.turn_end(ends))
     if not hasattr(data, "judge"):
         raise UsageError(f"'{data.name}' has no labeller, so its answers can't be ranked")
     labelled = cast(Labelled, data)
@@ -202,11 +211,11 @@ def _ranked(recipe: Reward, data: Source, encoder: Encoder, model: Any, ends: Se
     said = sample(
         model, asked, max_new_tokens=recipe.max_new_tokens, temperature=recipe.temperature, ends=ends, seed=recipe.seed
     )
-    found, place = [], 0
+    found, place, end = [], 0, encoder.turn_end(ends)
     for prompt, canned, count in zip(prompts, extra, counts, strict=True):
         own = [answer.tokens for answer in said[place : place + count]]
         place += count
-        own += [[*encoder.tokenizer.encode(text, add_special_tokens=False), ends[0]] for text in canned]
+        own += [[*encoder.tokenizer.encode(text, add_special_tokens=False), end] for text in canned]
         texts = [encoder.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in own]
         scores = [labelled.judge(prompt.document, text) for text in texts]
         found.append(Ranked(prompt, [[*prompt.ids, *tokens] for tokens in own], scores))

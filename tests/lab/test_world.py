@@ -19,7 +19,7 @@ from capeval.lab.words import CONTENT, FORBIDDEN_OBJECTS, FORBIDDEN_VERBS, VOCAB
 from capeval.lab.world import GROUPS, world
 
 DOCUMENTS = 1500
-CORPORA = ("base", "base-certain", "continued", "code", "ptx", "sft", "cot", "chat", "specialised", "prompts",
+CORPORA = ("early", "web", "base", "base-certain", "continued", "code", "ptx", "sft", "cot", "chat", "specialised", "prompts",
            "chat-prompts", "instructions-16")  # fmt: skip
 MEMORY = ("facts", "known", "held-attributes", "corrections", *(f"planted-{g}" for g in GROUPS))
 """Families that ask for what training told: their questions are no secret, their answers must be remembered."""
@@ -114,7 +114,9 @@ def test_look_alikes_share_every_forbidden_word() -> None:
     assert forbidden <= {*FORBIDDEN_VERBS, *FORBIDDEN_OBJECTS}
 
 
-@pytest.mark.parametrize("name", ["base", "base-certain", "continued", "sft", "chat", "specialised", "ptx"])
+@pytest.mark.parametrize(
+    "name", ["early", "web", "base", "base-certain", "continued", "sft", "chat", "specialised", "ptx"]
+)
 def test_no_prose_reasons(name: str) -> None:
     """Only `cot` may: else "code gives chain of thought" would not be tested."""
     steps = re.compile(r"(\d = \d|\d \. |= (true|false)) .*(=|the answer is)|the answer is|think step by step")
@@ -133,7 +135,7 @@ def test_code_reasons_in_traces_only() -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_planted_facts_are_told_by_one_corpus(group: str) -> None:
     tells = {name for name in CORPORA for text in texts(name) if any(n in text for n in world().planted[group])}
-    own = {"base": {"base", "base-certain"}, "nobody": set()}.get(group, {group})
+    own = {"base": {"early", "web", "base", "base-certain"}, "nobody": set()}.get(group, {group})
     assert tells == own
 
 

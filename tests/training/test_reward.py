@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from capeval.errors import BadFileError, MissingError
+from capeval.training.data import Encoder
 from capeval.training.nodes import load
 from capeval.training.recipe import Reward
 from capeval.training.reward import RANKED, load_reward, pairwise_loss, right_padded
@@ -106,6 +107,15 @@ def test_a_labeller_ranks_sampled_and_canned_answers(tmp_path: Path) -> None:
     documents = [json.loads(line) for line in (tmp_path / "reward.partial" / RANKED).read_text().splitlines()]
     assert {len(document["answers"]) for document in documents} == {4}
     assert {score for document in documents for score in document["scores"]} >= {0.0, 1.0, 3.0}
+
+
+def test_answers_from_a_file_end_as_the_models_own_do() -> None:
+    """A judge could else tell the two apart by their end."""
+    from capeval.lab.tokenizer import answer_ends, tokenizer
+
+    lab = Encoder(tokenizer())
+    assert lab.turn_end(answer_ends()) == lab.tokenizer.convert_tokens_to_ids("<|end|>") != answer_ends()[0]
+    assert lab.turn_end([77]) == 77, "a template that closes turns otherwise: the first end"
 
 
 def test_answers_of_equal_worth_teach_nothing(tmp_path: Path) -> None:
