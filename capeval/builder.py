@@ -17,13 +17,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from capeval.backends.checkpoint import fingerprint
 from capeval.core import Stage, Tree
 from capeval.digest import digest, digest_file
-from capeval.errors import BadFileError, UsageError, unknown
+from capeval.errors import BadFileError, MissingError, UsageError, unknown
 from capeval.fleet import Unit, Watch, work
 from capeval.store.files import make_folder
 from capeval.training.nodes import FILE
-from capeval.training.recipe import Init, Ppo, Recipe, as_mapping, recipe
+from capeval.training.recipe import Given, Init, Ppo, Recipe, as_mapping, recipe
 from capeval.training.stages import SHARED, STAGES
 from capeval.zoo import LISTING, load_tree, tree_path
 
@@ -66,7 +67,7 @@ class Planned:
     @property
     def built(self) -> bool:
         """Whether its folder is whole."""
-        return (self.folder / FILE).is_file()
+        return isinstance(self.recipe, Given) or (self.folder / FILE).is_file()
 
 
 def train(tree: str, options: BuildOptions | None = None, *, watch: Watch = lambda *_: None) -> dict[str, Path]:
@@ -82,8 +83,8 @@ def train(tree: str, options: BuildOptions | None = None, *, watch: Watch = lamb
 
     Raises:
         UsageError: an unknown tree, node, scale or field; a tree without recipes.
-        BadFileError: a recipe that can't be used, or a node with a recipe whose parent has none.
-        MissingError: data that is not there.
+        BadFileError: a recipe that can't be used, or a node with a recipe whose parent has neither recipe nor uri.
+        MissingError: data, or the checkpoint of such a parent, that is not there.
         EngineError: a diverging loss; what was built before stays.
     """
     options = options or BuildOptions()
@@ -104,10 +105,24 @@ def plan(tree: Tree, options: BuildOptions, *, home: Path) -> list[Planned]:
             raise unknown("scale", options.scale, tree.scales, LISTING)
         _override(written, tree.scales[options.scale], f"tree '{tree.name}', scale {options.scale}")
     _override(written, options.overrides, "--set")
-    found: dict[str, Planned] = {}
+    needed = {s.parent for s in tree.stages if s.name in written} | {r.get("reward") for r in written.values()}
+    found = {s.name: _given(s, home) for s in tree.stages if s.name in needed and s.uri and s.name not in written}
     for stage in _in_order([s for s in tree.stages if s.name in written], written):
         found[stage.name] = _planned(stage, written[stage.name], found, options, home)
     return _wanted(found, options.nodes)
+
+
+def _given(stage: Stage, home: Path) -> Planned:
+    folder = home / Path(stage.uri).expanduser()
+    if not (folder / "config.json").is_file():
+        raise MissingError(
+            f"node '{stage.name}': there is no checkpoint in {folder}; what others are trained from must be a folder, "
+            "its path meant from the tree file's"
+        )
+    return Planned(
+        node=stage.name, recipe=Given(uri=stage.uri), digest=fingerprint(folder), folder=folder, needs=(), parent=None,
+        tuned=stage.kind in TUNED, home=str(home),
+    )  # fmt: skip
 
 
 def _in_order(stages: Sequence[Stage], written: Mapping[str, Any]) -> list[Stage]:
@@ -137,7 +152,9 @@ def _planned(
     needs += [made.reward] if isinstance(made, Ppo) else []
     for need in needs:
         if need not in before:
-            raise BadFileError(f"{where}: '{need}' has no recipe, so it can't be built before '{stage.name}'")
+            raise BadFileError(
+                f"{where}: '{need}' has neither recipe nor uri, so '{stage.name}' can't be built from it"
+            )
     own = digest(
         as_mapping(made), _data_digests(made, home), _code_digest(made.stage), [before[need].digest for need in needs]
     )
@@ -231,7 +248,7 @@ def build_units(planned: Sequence[Planned]) -> list[Unit]:
 
 def cost(made: Recipe) -> float:
     """About how many thousand tokens of plain training take as long: enough for the order and the time that is left."""
-    if isinstance(made, Init):
+    if isinstance(made, Init | Given):
         return 50.0
     if isinstance(made, Ppo):  # answers are sampled, and read by four models
         pages = made.ptx_batch * made.context * made.epochs if made.gamma else 0
@@ -298,7 +315,7 @@ def training_of(planned: Sequence[Planned]) -> dict[str, dict[str, Any]]:
     """What the built nodes' training.json say, for the report."""
     from capeval.training.nodes import about
 
-    return {one.node: about(one.folder) for one in planned}
+    return {one.node: about(one.folder) for one in planned if not isinstance(one.recipe, Given)}
 
 
 def options_as_mapping(options: BuildOptions) -> dict[str, Any]:

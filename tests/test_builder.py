@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,24 @@ def test_every_node_is_a_checkpoint_that_says_how_it_was_made(built: tuple[str, 
     assert ppo["curves"]["step"] == [1, 2]
     assert len(read_json(folders["sft"] / "training.json")["samples"]) > 0
     assert sorted(p.name for p in (Path(tree).parent / "models").iterdir()) == sorted(f.name for f in folders.values())
+
+
+def test_a_checkpoint_of_ones_own_is_tuned_by_the_same_recipes(
+    built: tuple[str, dict[str, Path]], tmp_path: Path
+) -> None:
+    own = {"name": "mine", "kind": "base", "title": "mine", "uri": "checkpoints/mine"}
+    tree = write(tmp_path, [own, stage("sft", "sft", SFT, "mine")])
+    with pytest.raises(MissingError, match="node 'mine': there is no checkpoint in .*checkpoints/mine"):
+        planned(tree)
+    shutil.copytree(built[1]["base"], tmp_path / "checkpoints" / "mine")
+    (tmp_path / "checkpoints" / "mine" / "training.json").unlink()
+    found = train(tree, BuildOptions(models=tmp_path / "models", workers=1))
+    assert found["mine"] == tmp_path / "checkpoints" / "mine"
+    assert (found["sft"] / "model.safetensors").read_bytes() == (built[1]["sft"] / "model.safetensors").read_bytes()
+    before = planned(tree)["sft"].digest
+    other = json.loads((found["mine"] / "config.json").read_text("utf-8")) | {"rope_theta": 5.0}
+    (found["mine"] / "config.json").write_text(json.dumps(other), encoding="utf-8")
+    assert planned(tree)["sft"].digest != before, "another checkpoint makes another child"
 
 
 def test_what_is_built_is_not_built_again(built: tuple[str, dict[str, Path]], tmp_path: Path) -> None:
@@ -167,8 +186,8 @@ def test_trees_that_can_not_be_built(tmp_path: Path) -> None:
     refused([root, base | {"links": [{"parent": "rot"}]}], "unknown parent 'rot'; did you mean 'root'")
     refused([root, stage("base", "base", LM)], "every other stage needs a parent")
     refused([root, stage("next", "base", root["recipe"], "root")], "stage init makes a root")
-    refused([{"name": "root", "kind": "base"}, base], "'root' has no recipe, so it can't be built before 'base'")
-    refused([root, base, sft, ppo], "'reward' has no recipe")
+    refused([{"name": "root", "kind": "base"}, base], "'root' has neither recipe nor uri, so 'base' can't be built")
+    refused([root, base, sft, ppo], "'reward' has neither recipe nor uri")
     own = stage("reward", "reward", reward["recipe"], "ppo")
     refused([root, base, sft, ppo, own], "the parents and reward models of ppo, reward form a cycle")
     refused([{"name": "root", "kind": "base"}], "has no recipes, so there is nothing to train")

@@ -35,6 +35,17 @@ class Init:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A checkpoint that is there already: a stage with a `uri` and no recipe, from which others are trained."""
+
+    stage: ClassVar[str] = "given"
+    uri: str
+    """Its folder."""
+    seed: int = 0
+    """Means nothing here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
     """Next-token training on documents (`language-model`) or on the answers of conversations (`sft`)."""
 
@@ -145,7 +156,7 @@ class Ppo:
     seed: int = 0
 
 
-Recipe = Init | Fit | Tune | Reward | Ppo
+Recipe = Init | Given | Fit | Tune | Reward | Ppo
 RECIPES: dict[str, type[Recipe]] = {kind.stage: kind for kind in (Init, Fit, Tune, Reward, Ppo)}
 
 

@@ -19,8 +19,10 @@ from capeval.lab.words import CONTENT, FORBIDDEN_OBJECTS, FORBIDDEN_VERBS, VOCAB
 from capeval.lab.world import GROUPS, world
 
 DOCUMENTS = 1500
-CORPORA = ("early", "web", "base", "base-certain", "continued", "code", "ptx", "sft", "cot", "chat", "specialised", "prompts",
-           "chat-prompts", "instructions-16")  # fmt: skip
+CORPORA = (
+    "early", "web", "base", "base-certain", "continued", "code", "ptx", "sft", "cot", "chat", "specialised", "prompts",
+    "chat-prompts", "instructions-16",
+)  # fmt: skip
 MEMORY = ("facts", "known", "held-attributes", "corrections", *(f"planted-{g}" for g in GROUPS))
 """Families that ask for what training told: their questions are no secret, their answers must be remembered."""
 
