@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from capeval.builder import BuildOptions as BuildOptions
+    from capeval.builder import train as train
     from capeval.errors import CapevalError as CapevalError
     from capeval.gating import gate as gate
     from capeval.recordings import import_records as import_records
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 # Looked up on first use, so that `import capeval` costs nothing and needs no torch.
 _DOORS = {
+    "BuildOptions": "capeval.builder",
     "CapevalError": "capeval.errors",
     "Run": "capeval.store.runs",
     "Trace": "capeval.store.traces",
@@ -34,6 +37,7 @@ _DOORS = {
     "load_trace": "capeval.store.traces",
     "run": "capeval.runner",
     "trace": "capeval.tracer",
+    "train": "capeval.builder",
 }
 
 __all__ = [*sorted(_DOORS), "__version__"]

@@ -215,3 +215,11 @@ def test_a_damaged_checkpoint_of_a_parent_is_named(tmp_path: Path) -> None:
 def test_training_is_written_as_json(built: tuple[str, dict[str, Path]]) -> None:
     text = (built[1]["base"] / "training.json").read_text("utf-8")
     assert json.loads(text)["recipe"] | LM == json.loads(text)["recipe"]
+
+
+def test_trees_of_the_lab_share_what_is_the_same(tmp_path: Path) -> None:
+    own, other = ({one.node: one for one in plan(load_tree(name), BuildOptions(models=tmp_path), home=tmp_path)}
+                  for name in ("lab", "lab-instructions"))  # fmt: skip
+    assert {node: own[node].digest for node in ("untrained", "early", "base")} == {
+        node: other[node].digest for node in ("untrained", "early", "base")
+    }
