@@ -1,4 +1,4 @@
-"""A training step of a tiny Llama with chunked attention against torch's own kernel: `python -m benchmarks.lab_training`.
+"""A training step of a tiny Llama: chunked attention against torch's own kernel, `python -m benchmarks.lab_training`.
 
 Same weights, same rows, in turn A B A B, one thread as in the lab; losses and gradients are compared first.
 """

@@ -1,6 +1,6 @@
 """Attention for tiny models on a CPU: plain matrix products in chunks of queries.
 
-At contexts of 128 to 256 tokens and in bfloat16, a training step with torch's CPU kernel of scaled-dot-product attention
+At contexts of 128 to 256 tokens in bfloat16, a training step with torch's CPU kernel of scaled-dot-product attention
 takes longer, how much is printed by `python -m benchmarks.lab_training`. This one is causal and knows no padding mask:
 rows are full, or padded on the right, where padding can't be seen from what stands before it.
 """
