@@ -20,8 +20,8 @@ $(VENV)/.ready: pyproject.toml
 
 setup: $(VENV)/.ready      ## create .venv and install capeval in it
 
-trace: setup     ## the main job on an embedded default: attribute the InstructGPT tree, write the report
-	$(BIN)/capeval trace instructgpt
+trace: setup     ## the main job on an embedded default: train the lab's tree, ask every node, attribute, write the report
+	$(BIN)/capeval trace lab --limit 100
 
 test: setup      ## pass the tests
 	$(BIN)/python -m pytest -n 2

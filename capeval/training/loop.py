@@ -135,22 +135,6 @@ def rate(step: int, steps: int, *, warmup: float, cooldown: float) -> float:
     return max(0.02, left / falling) if left < falling else 1.0
 
 
-def freeze(model: Any, layers: int) -> None:
-    """Keep the embeddings and the lowest layers as they are; 0 keeps nothing.
-
-    Raises:
-        BadFileError: more layers than the model has.
-    """
-    if not layers:
-        return
-    count = model.config.num_hidden_layers
-    stacks = [m for m in model.base_model.modules() if type(m).__name__ == "ModuleList" and len(m) == count]
-    if layers > count or not stacks:
-        raise BadFileError(f"frozen_layers is {layers}, but the model has {count} layers")
-    for part in (model.get_input_embeddings(), *stacks[0][:layers]):
-        part.requires_grad_(False)
-
-
 def optimisers(model: Any, *, kind: str, lr: float, matrix_lr: float, weight_decay: float) -> dict[str, Any]:
     """AdamW for everything, or Muon (Jordan et al. 2024) for the layers' matrices and AdamW for the rest."""
     import torch

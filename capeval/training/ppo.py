@@ -14,7 +14,7 @@ from typing import Any
 from capeval.training.attention import fast_attention
 from capeval.training.data import Encoder, Source, source, step_rng
 from capeval.training.fit import PretrainingTerm
-from capeval.training.loop import Training, autocast, freeze, optimisers, set_rate, train, update
+from capeval.training.loop import Training, autocast, optimisers, set_rate, train, update
 from capeval.training.nodes import Job, Outcome
 from capeval.training.recipe import Ppo
 from capeval.training.reward import Scorer, judge_of, load_reward, right_padded
@@ -62,7 +62,6 @@ def ppo(recipe: Ppo, job: Job) -> Outcome:
     if job.reward is None:
         raise ValueError("PPO needs the folder of its reward model")
     policy, tokenizer = job.load()
-    freeze(policy, recipe.frozen_layers)
     reference, _ = job.load()
     judge, critic = load_reward(job.reward), load_reward(job.reward)
     rollout = _Rollout(recipe, source(recipe.data, recipe.stage, job.home), Encoder(tokenizer), reference, judge)

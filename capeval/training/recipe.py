@@ -133,8 +133,6 @@ class Ppo:
     epochs: int = 2
     """Passes over the answers of an iteration."""
     minibatch: int = 64
-    frozen_layers: int = 0
-    """Layers at the bottom of the policy that keep the parent's weights, embeddings with them."""
     lr: float = 2e-4
     value_lr: float = 5e-4
     beta: float = 0.15
@@ -188,7 +186,7 @@ def as_mapping(made: Recipe) -> dict[str, Any]:
     return {"stage": made.stage, **asdict(made)}
 
 
-_MAY_BE_ZERO = ("seed", "gamma", "beta", "warmup", "cooldown", "weight_decay", "steps", "frozen_layers")
+_MAY_BE_ZERO = ("seed", "gamma", "beta", "warmup", "cooldown", "weight_decay", "steps")
 _SHARES = ("warmup", "cooldown", "lam", "clip_range")
 
 
