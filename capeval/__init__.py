@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from capeval.builder import train as train
     from capeval.errors import CapevalError as CapevalError
     from capeval.gating import gate as gate
+    from capeval.pipeline import trace_built as trace_built
     from capeval.recordings import import_records as import_records
     from capeval.runner import run as run
     from capeval.store.runs import Run as Run
@@ -37,6 +38,7 @@ _DOORS = {
     "load_trace": "capeval.store.traces",
     "run": "capeval.runner",
     "trace": "capeval.tracer",
+    "trace_built": "capeval.pipeline",
     "train": "capeval.builder",
 }
 

@@ -43,9 +43,9 @@ def trace_built(
     tree: str,
     folder: Path,
     *,
-    build: BuildOptions,
-    ask: RunOptions,
-    options: TraceOptions,
+    build: BuildOptions | None = None,
+    ask: RunOptions | None = None,
+    options: TraceOptions | None = None,
     watch: Watch = lambda *_: None,
 ) -> Trace:
     """Train, ask and attribute a tree.
@@ -61,6 +61,7 @@ def trace_built(
     Raises:
         Everything that `builder.train` and `runner.run` raise; what was built and answered stays.
     """
+    build, ask, options = build or BuildOptions(), ask or RunOptions(), options or TraceOptions()
     loaded = load_tree(tree)
     suite = options.suite or loaded.suite
     if not suite:

@@ -60,7 +60,7 @@ def trace(tree: str, options: TraceOptions | None = None, *, evaluate: Evaluate 
         evaluate: Runs one checkpoint; needed when a suite is named. `capeval.runner.run` by default.
 
     Raises:
-        UsageError: unknown tree or node.
+        UsageError: unknown tree or node; a tree with recipes (`pipeline.trace_built`).
         MissingError: a checkpoint or data set that is not on this machine.
     """
     options = options or TraceOptions()
@@ -71,6 +71,10 @@ def trace(tree: str, options: TraceOptions | None = None, *, evaluate: Evaluate 
             raise unknown("node", node, names, "capeval list trees")
     if options.checkpoints and not options.suite:
         raise UsageError("--checkpoint says where weights are; add --suite NAME to ask them something")
+    if not options.checkpoints and any(stage.recipe for stage in loaded.stages):
+        raise UsageError(
+            f"tree '{loaded.name}' is trained first: `capeval trace {loaded.name}`, or `capeval.trace_built` in Python"
+        )
     runs = _runs(loaded, options, evaluate, beside=tree_path(tree).parent)
     return trace_runs(loaded, runs, options)
 

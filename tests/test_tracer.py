@@ -212,3 +212,8 @@ def test_every_door_of_the_package_opens() -> None:
         assert getattr(capeval, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'trase'"):
         capeval.trase  # noqa: B018
+
+
+def test_a_tree_that_is_trained_first_is_no_empty_trace() -> None:
+    with pytest.raises(UsageError, match="trained first"):
+        trace("lab")
