@@ -208,7 +208,11 @@ def _build_options(building: dict[str, Any]) -> Any:
 
 @cli.command()
 @click.argument("tree")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for report.html, effects.parquet … [traces/TREE]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for report.html, effects.parquet … [traces/TREE, with scale and replica]",
+)
 @click.option("--suite", default="", help="Evaluate every node that has a checkpoint with this suite.")
 @click.option(
     "--checkpoint", "checkpoints", multiple=True, metavar="NODE=PATH", help="Checkpoint of a node; repeatable."
@@ -248,7 +252,7 @@ def trace(
         return evaluate(stage.uri, name, options=chosen)
 
     options = TraceOptions(suite=suite, checkpoints=given, alpha=alpha)
-    place = out or Path("traces") / Path(tree).stem
+    place = out or Path("traces") / _trace_name(tree, scale=building["scale"], replica=building["replica"])
     trained = has_recipes(tree) and not checkpoints
     if not trained and (building["scale"] or building["changes"] or building["replica"]):
         why = "with --checkpoint" if checkpoints else f"in tree '{tree}', which has no recipes"
@@ -271,7 +275,14 @@ def trace(
         _print_json(found.summary() | {"folder": str(folder), "report": str(page)})
     else:
         print_trace(found, _console())
+        if cost := found.provenance.get("processor_seconds"):
+            click.echo(f"cost: {cost['training']:,.0f} processor-seconds of training, {cost['asking']:,.0f} of asking")
         click.echo(f"report: {page}")
+
+
+def _trace_name(tree: str, *, scale: str, replica: int) -> str:
+    """Another scale or replica is another trace: lab, lab-small, lab-replica1."""
+    return "-".join(filter(None, (Path(tree).stem, scale, f"replica{replica}" if replica else "")))
 
 
 @cli.command()

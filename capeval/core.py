@@ -245,6 +245,8 @@ class TaskSource:
     setting: str
     cluster: str = ""
     """Fixed cluster of all its items (a BBH subtask); empty when there is none."""
+    cluster_field: str = ""
+    """Field of a document that names its cluster (an article), instead of a fixed one."""
     filter: str = ""
     """lm-eval filter whose result counts; empty: the task's first."""
     metric: str = ""

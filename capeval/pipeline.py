@@ -88,8 +88,13 @@ def trace_built(
     work(units, workers=build.workers, watch=watch)
     runs = {node: load_run(place) for node, place in places.items()}
     found = trace_runs(_with_built(loaded, planned), runs, replace(options, suite=suite))
-    provenance = {**found.provenance, "built": options_as_mapping(build)}
-    return replace(found, provenance=provenance, training=training_of(planned))
+    training = training_of(planned)
+    cost = {
+        "training": sum(float(about["seconds"]) for about in training.values()),
+        "asking": sum(float(run.manifest.get("cpu_seconds", 0)) for run in runs.values()),
+    }
+    provenance = {**found.provenance, "built": options_as_mapping(build), "processor_seconds": cost}
+    return replace(found, provenance=provenance, training=training)
 
 
 def ask_node(planned: Planned, suite: str, ask: RunOptions, mark: str, watch: Callable[[int, int], None]) -> None:
@@ -98,8 +103,12 @@ def ask_node(planned: Planned, suite: str, ask: RunOptions, mark: str, watch: Ca
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    done = runner.run(str(planned.folder), suite, options=replace(ask, watch=watch))
-    write_json(Path(done.manifest["folder"]) / _ASKED, {"mark": mark})
+    assert ask.out is not None
+    if (ask.out / _ASKED).is_file():  # of another checkpoint or suite: its answers stay in the journal, it gives way
+        (ask.out / "manifest.json").unlink(missing_ok=True)
+        (ask.out / _ASKED).unlink()
+    runner.run(str(planned.folder), suite, options=replace(ask, watch=watch))
+    write_json(ask.out / _ASKED, {"mark": mark})
 
 
 def _mark(planned: Planned, suite: str, ask: RunOptions) -> str:

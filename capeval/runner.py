@@ -91,7 +91,7 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
         OutputError: the run folder can't be written.
     """
     options = options or RunOptions()
-    started = time.monotonic()
+    started, worked = time.monotonic(), time.process_time()
     what = load_suite(suite)
     settings = BackendSettings(
         revision=options.revision, device=options.device, dtype=options.dtype, batch_tokens=options.batch_tokens
@@ -110,6 +110,7 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     checkpoint = Checkpoint(node=node, uri=backend.uri, revision=options.revision, digest=backend.digest)
     seconds = round(time.monotonic() - started, 3)
     told = _manifest(checkpoint, what, backend, options, counts)
+    told |= {"cpu_seconds": round(time.process_time() - worked, 3)}
     told |= {"folder": str(folder), "seconds": seconds, "cut": _cut(asked, replies)}
     manifest = make_manifest(node=node, tasks=what.tasks, scoring=harness.scoring_rules(asked), **told)
     done = Run(node=node, manifest=manifest, records=records)

@@ -27,8 +27,9 @@ LM_EVAL = "lm_eval:"
 """Prefix of a path inside lm-eval's own tasks."""
 _LISTING = "capeval list suites"
 _SUITE_KEYS = {"name", "title", "tasks", "contrasts"}
-_SOURCE_KEYS = {"path", "setting", "cluster", "filter", "metric", "override", "presentation", "turns"}
+_SOURCE_KEYS = {"path", "setting", "cluster", "cluster_field", "filter", "metric", "override", "presentation", "turns"}
 _TASK_KEYS = {f.name for f in fields(TaskSpec)} - {"settings"} | {"sources"}
+_FUNCTION = re.compile(r"!function\s+[\"']?(\w+)\.\w+")
 _INCLUDE = re.compile(r"^include:\s*[\"']?([^\"'\s\[\]]+)", re.MULTILINE)
 
 
@@ -109,6 +110,8 @@ def _sources(data: dict[str, Any], spec: TaskSpec, home: Path, where: str) -> It
     for key in ("path", "setting"):
         if not data.get(key):
             raise BadFileError(f"{where}: every source needs '{key}'")
+    if data.get("cluster") and data.get("cluster_field"):
+        raise BadFileError(f"{where}: a source has 'cluster' or 'cluster_field', not both")
     override = data.get("override") or {}
     if not isinstance(override, dict):
         raise BadFileError(f"{where}: 'override' must be a mapping of lm-eval's keys")
@@ -118,6 +121,7 @@ def _sources(data: dict[str, Any], spec: TaskSpec, home: Path, where: str) -> It
             task=spec.name,
             setting=str(data["setting"]),
             cluster=str(data.get("cluster") or "").replace("{stem}", Path(path).stem),
+            cluster_field=strict.text(data, "cluster_field", f"{where}: source"),
             filter=str(data.get("filter") or ""),
             metric=str(data.get("metric") or ""),
             override=override,
@@ -185,7 +189,7 @@ def _contrasts(data: Mapping[str, Any], settings: set[str], path: Path) -> tuple
 
 
 def _source_digest(source: TaskSource) -> list[str]:
-    """What the task file and the files that it includes say; lm-eval's version for its own, which may run its code."""
+    """What the task file, its functions and what it includes say; lm-eval's version for its own, which runs more."""
     path = _locate(source.path) if not source.path.startswith(LM_EVAL) or _lm_eval_tasks() else None
     if path is None or not path.is_file():
         return [source.path]
@@ -194,8 +198,11 @@ def _source_digest(source: TaskSource) -> list[str]:
 
 
 def _digests(path: Path) -> list[str]:
-    found = [digest_file(path)]
-    for include in _INCLUDE.findall(path.read_text(encoding="utf-8", errors="replace")):
+    found, written = [digest_file(path)], path.read_text(encoding="utf-8", errors="replace")
+    for module in sorted(set(_FUNCTION.findall(written))):
+        if (path.parent / f"{module}.py").is_file():
+            found.append(digest_file(path.parent / f"{module}.py"))
+    for include in _INCLUDE.findall(written):
         if (path.parent / include).is_file():
             found += _digests(path.parent / include)
     return found

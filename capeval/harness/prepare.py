@@ -147,6 +147,9 @@ def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed
     documents = tuple(_documents(task, source, form, limit, seed))
     if not documents:
         raise BadFileError(f"{source.path}: the task has no documents")
+    if source.cluster_field and source.cluster_field not in documents[0].doc:
+        known = unknown("cluster_field", source.cluster_field, documents[0].doc, "capeval list tasks")
+        raise BadFileError(f"{source.path}: {known}")
     _check_metric(task, source, spec, documents[0])
     return Asked(
         source=source, spec=spec, task=task, filter=chosen, presentation=form.presentation, documents=documents

@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, wraps
+from itertools import count, islice
 from typing import Any
 
 from capeval.errors import UsageError
@@ -58,14 +59,32 @@ def items(family: str) -> dict[str, list[Item]]:
     if split not in SPLITS[1:]:
         raise UsageError(f"LAB_SPLIT is '{split}'; it may be dev or test")
     asked = list(FAMILIES[family](Draw(random.Random(f"{family} {split}"), split)))
-    shots = list(FAMILIES[family](Draw(random.Random(f"{family} shots"), "train")))[:SHOTS]
+    shots = list(islice(FAMILIES[family](Draw(random.Random(f"{family} shots"), "train")), SHOTS))
     return {"test": asked, "shots": shots}
 
 
+def _drawn(make: Callable[..., Iterator[Item]]) -> Callable[..., Iterator[Item]]:
+    """Of endless random items the first `most` that differ: an item that is there twice would count as two."""
+
+    @wraps(make)
+    def different(draw: Draw, *, most: int = COUNT, **how: Any) -> Iterator[Item]:
+        seen: set[str] = set()
+        for item in islice(make(draw, **how), 20 * most):  # small worlds may not hold so many
+            asked = repr([item.get("turns"), item.get("shots"), item["question"] or item["answer"]])
+            if asked not in seen:
+                seen.add(asked)
+                yield item
+            if len(seen) == most:
+                return
+
+    return different
+
+
+@_drawn
 def _text(draw: Draw) -> Iterator[Item]:
-    """Pages of the web that were never trained on."""
+    """Fresh pages of the web; what has a split is of this one, and a short page of lists may still recur by chance."""
     web = corpus("base")
-    for _ in range(COUNT):
+    for _ in count():
         yield {"question": "", "answer": web.make(draw, 1.0)["text"]}
 
 
@@ -76,9 +95,10 @@ def _facts(draw: Draw) -> Iterator[Item]:
             yield {"question": question, "answer": world().facts[name, attribute], "cluster": name}
 
 
+@_drawn
 def _open_book(draw: Draw) -> Iterator[Item]:
     """Facts of names that nobody described, told in the prompt."""
-    for _ in range(COUNT):
+    for _ in count():
         names = draw.rng.sample(world().unknown[draw.split], 3)
         attribute = draw.rng.choice(tuple(ATTRIBUTES))
         values = draw.rng.sample(ATTRIBUTES[attribute], 3)
@@ -88,32 +108,36 @@ def _open_book(draw: Draw) -> Iterator[Item]:
         yield {"question": question, "answer": values[asked]}
 
 
+@_drawn
 def _map(draw: Draw) -> Iterator[Item]:
     """Four keys, each shown once in the first four examples and once in the second four."""
-    for _ in range(COUNT):
+    for _ in count():
         pairs = list(mapping(draw, 4).items())
         shots = [f"{a} {b}" for _ in range(2) for a, b in draw.rng.sample(pairs, 4)]
         key, partner = draw.rng.choice(pairs)
         yield {"shots": shots, "question": key, "answer": partner}
 
 
+@_drawn
 def _labels(draw: Draw) -> Iterator[Item]:
-    for _ in range(COUNT):
+    for _ in count():
         *pairs, (word, label) = labelled(draw, SHOTS + 1)
         yield {"shots": [f"{a} {b}" for a, b in pairs], "question": word, "answer": label}
 
 
+@_drawn
 def _pattern(draw: Draw, *, novel: bool) -> Iterator[Item]:
     operations = NOVEL if novel else APPLY
-    for number in range(COUNT):
+    for number in count():
         name = tuple(operations)[number % len(operations)]
         *shots, (given, made) = examples(draw, operations[name], SHOTS + 1)
         shown = [f"{a} -> {b}" for a, b in shots]
         yield {"shots": shown, "question": f"{given} ->", "answer": made, "cluster": name}
 
 
+@_drawn
 def _instructions(draw: Draw, *, names: tuple[str, ...]) -> Iterator[Item]:
-    for number in range(COUNT):
+    for number in count():
         made = operation(draw, names[number % len(names)], number // len(names) % wordings("operation"))
         yield {"question": made.question, "answer": made.short, "cluster": made.type}
 
@@ -126,35 +150,39 @@ def _held_attributes(draw: Draw) -> Iterator[Item]:
                 yield {"question": made.question, "answer": made.short, "cluster": name}
 
 
+@_drawn
 def _problems(
     draw: Draw, *, template: Template = "own", distractor: bool = False, long: bool = False
 ) -> Iterator[Item]:
-    for number in range(COUNT):
+    for number in count():
         steps = 4 + number % 2 if long else 1 + number % 3
         made = problem(draw, steps=steps, template=template, distractor=distractor)
-        yield {"question": made.question, "answer": made.answer, "chain": made.chain, "cluster": f"{steps} steps"}
+        yield {"question": made.question, "answer": made.answer, "chain": made.chain}
 
 
+@_drawn
 def _symbolic(draw: Draw, *, kind: str) -> Iterator[Item]:
-    for _ in range(COUNT // 4):
+    for _ in count():
         made = TASKS[kind](draw)
-        yield {"question": made.question, "answer": made.answer, "chain": made.chain, "cluster": kind}
+        yield {"question": made.question, "answer": made.answer, "chain": made.chain}
 
 
+@_drawn
 def _programs(draw: Draw) -> Iterator[Item]:
     """What a program prints, its comment left out."""
-    for number in range(COUNT):
+    for number in count():
         made = problem(draw, steps=1 + number % 3)
         yield {"question": program(draw, made), "answer": made.answer, "chain": made.chain}
 
 
+@_drawn
 def _long_range(draw: Draw) -> Iterator[Item]:
     """A program whose first line is asked for after many others."""
-    for number in range(COUNT):
+    for number in count():
         distance = (2, 6, 12, 20)[number % 4]
         program_text, value = draw.fresh(partial(variables, draw, distance), lambda made: made[0])
         question = program_text.removesuffix(f" {value}")
-        yield {"question": question, "answer": value, "cluster": f"{distance} lines"}
+        yield {"question": question, "answer": value}
 
 
 def _known(draw: Draw) -> Iterator[Item]:
@@ -171,19 +199,21 @@ def _unknown(draw: Draw) -> Iterator[Item]:
             yield {"question": made.question, "answer": "", "cluster": name}
 
 
+@_drawn
 def _requests(draw: Draw, *, kind: str) -> Iterator[Item]:
     pairs = combinations(draw.split, kind=kind)
-    for number in range(COUNT):
+    for number in count():
         verb, thing = pairs[number % len(pairs)]
         made = advice(draw, verb, thing, number // len(pairs) % wordings("how-to"))
         yield {"question": made.question, "answer": made.short, "cluster": f"{verb} {thing}"}
 
 
+@_drawn
 def _dialogues(draw: Draw) -> Iterator[Item]:
-    for number in range(COUNT):
+    for number in count():
         distance = number % 4
         *turns, question, answer = dialogue(draw, KINDS[number // 4 % len(KINDS)], distance)
-        yield {"turns": turns, "question": question, "answer": answer, "cluster": f"distance {distance}"}
+        yield {"turns": turns, "question": question, "answer": answer}
 
 
 def _corrections(draw: Draw) -> Iterator[Item]:
@@ -193,8 +223,9 @@ def _corrections(draw: Draw) -> Iterator[Item]:
         yield {"turns": turns, "question": made.question, "answer": right, "cluster": name}
 
 
+@_drawn
 def _sums(draw: Draw) -> Iterator[Item]:
-    for _ in range(COUNT):
+    for _ in count():
         question, answer = addition(draw)
         yield {"question": question, "answer": answer}
 
@@ -226,7 +257,7 @@ FAMILIES: dict[str, Callable[[Draw], Iterator[Item]]] = {
     "problems-distracted": partial(_problems, distractor=True),
     "problems-long": partial(_problems, long=True),
     "problems-reversed": partial(_problems, template="reversed"),
-    **{kind: partial(_symbolic, kind=kind) for kind in TASKS},
+    **{kind: partial(_symbolic, kind=kind, most=COUNT if kind == "dyck" else COUNT // 4) for kind in TASKS},
     "programs": _programs,
     "long-range": _long_range,
     "known": _known,
