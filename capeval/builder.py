@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from capeval.errors import BadFileError, MissingError, UsageError, unknown
 from capeval.fleet import Unit, Watch, work
 from capeval.store.files import make_folder
 from capeval.training.nodes import FILE
-from capeval.training.recipe import Given, Init, Ppo, Recipe, as_mapping, recipe
+from capeval.training.recipe import RECIPES, Given, Init, Ppo, Recipe, as_mapping, recipe
 from capeval.training.stages import SHARED, STAGES
 from capeval.zoo import LISTING, load_tree, tree_path
 
@@ -105,11 +105,28 @@ def plan(tree: Tree, options: BuildOptions, *, home: Path) -> list[Planned]:
             raise unknown("scale", options.scale, tree.scales, LISTING)
         _override(written, tree.scales[options.scale], f"tree '{tree.name}', scale {options.scale}")
     _override(written, options.overrides, "--set")
+    _check_rewards(written)
     needed = {s.parent for s in tree.stages if s.name in written} | {r.get("reward") for r in written.values()}
     found = {s.name: _given(s, home) for s in tree.stages if s.name in needed and s.uri and s.name not in written}
     for stage in _in_order([s for s in tree.stages if s.name in written], written):
         found[stage.name] = _planned(stage, written[stage.name], found, options, home)
     return _wanted(found, options.nodes)
+
+
+def _check_rewards(written: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, own in written.items():
+        judge = own.get("reward")
+        if judge is None:
+            continue
+        if not isinstance(judge, str):
+            raise BadFileError(f"node '{name}': recipe: 'reward' must be the name of a node, not {judge!r}")
+        stage = (
+            written[judge].get("stage") if judge in written else "reward"
+        )  # a given one is looked at when it is read
+        if stage != "reward":
+            raise BadFileError(
+                f"node '{name}': recipe: 'reward' must name a node of stage reward; '{judge}' is {stage}"
+            )
 
 
 def _given(stage: Stage, home: Path) -> Planned:
@@ -195,21 +212,33 @@ def _override(written: dict[str, dict[str, Any]], overrides: Mapping[str, Any], 
             raise UsageError(f"{where}: '{key}' must be NODE.FIELD=VALUE (sft.steps=100), or *.FIELD=VALUE")
         if node != "*" and node not in written:
             raise unknown("node", node, written, LISTING)
-        hit = [name for name in written if node in ("*", name) and (node != "*" or path in written[name])]
+        *inner, last = path.split(".")
+        hit = [
+            name for name in written if node == name or (node == "*" and path.split(".")[0] in _fields(written[name]))
+        ]
         if not hit:
-            raise UsageError(f"{where}: no recipe of the tree writes '{path}'")
+            raise UsageError(f"{where}: no recipe of the tree has a field '{path}'")
         for name in hit:
-            *inner, last = path.split(".")
             place = written[name]
             for part in inner:
+                if not isinstance(place.get(part, {}), Mapping):
+                    raise UsageError(f"{where}: '{key}': '{part}' of '{name}' holds a value, no fields of its own")
                 place[part] = dict(place.get(part) or {})
                 place = place[part]
             place[last] = value
 
 
+def _fields(written: Mapping[str, Any]) -> set[str]:
+    kind = RECIPES.get(str(written.get("stage")))
+    return {f.name for f in fields(kind)} if kind else set()
+
+
 def _data_digests(made: Recipe, home: Path) -> list[str]:
     from capeval.training.data import source
+    from capeval.training.init import tokenizer_digest
 
+    if isinstance(made, Init):
+        return [tokenizer_digest(made.tokenizer, home)]
     keys = (("data", made.stage), ("ptx_data", "language-model"))
     names = [(getattr(made, key, ""), stage) for key, stage in keys]
     return [source(name, stage, home).digest for name, stage in names if name]
@@ -267,6 +296,7 @@ def build(
     from transformers.utils.logging import disable_progress_bar
 
     from capeval.store.provenance import made_with
+    from capeval.training.loop import seconds_before
     from capeval.training.nodes import Job, save
     from capeval.training.samples import samples
     from capeval.training.stages import run_stage
@@ -274,8 +304,8 @@ def build(
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     disable_progress_bar()  # of loading and saving, a moment each; the caller shows the training's own
-    started = time.process_time()
     partial = make_folder(planned.folder.with_name(planned.folder.name + ".partial"))
+    started = time.process_time() - seconds_before(partial)
     reward = planned.recipe.reward if isinstance(planned.recipe, Ppo) else ""
     job = Job(
         node=planned.node,

@@ -140,6 +140,17 @@ def test_a_star_changes_every_recipe_that_has_the_field(tree: str) -> None:
     found = planned(tree, overrides={"*.steps": 7})
     assert {node: getattr(one.recipe, "steps", None) for node, one in found.items()} == {
         "root": None, "base": 7, "sft": 7, "reward": 7, "ppo": 7}  # fmt: skip
+    clipped = planned(tree, overrides={"*.clip": 0.5, "*.model.rms_norm_eps": 1e-5})  # no recipe of the tree spells it
+    assert {getattr(one.recipe, "clip", 0.5) for one in clipped.values()} == {0.5}
+    assert clipped["root"].recipe.model["rms_norm_eps"] == 1e-5  # type: ignore[union-attr]
+
+
+def test_another_tokenizer_makes_another_root(tree: str) -> None:
+    before = planned(tree)
+    words = Path(tree).parent / "words" / "tokenizer.json"
+    words.write_text(words.read_text(encoding="utf-8").replace("blue", "pink"), encoding="utf-8")
+    after = planned(tree)
+    assert all(before[node].digest != after[node].digest for node in before)
 
 
 def test_other_data_makes_another_node(tree: str) -> None:
@@ -160,7 +171,11 @@ def test_a_node_brings_what_it_needs_and_no_more(tree: str) -> None:
         ({"overrides": {"sfd.steps": 3}}, UsageError, "unknown node 'sfd'; did you mean 'sft'"),
         ({"overrides": {"sft.step": 3}}, BadFileError, "node 'sft': recipe: unknown key 'step'; did you mean 'steps'"),
         ({"overrides": {"steps": 3}}, UsageError, r"'steps' must be NODE\.FIELD=VALUE"),
-        ({"overrides": {"*.beta": 3}}, UsageError, "no recipe of the tree writes 'beta'"),
+        ({"overrides": {"*.betta": 3}}, UsageError, "no recipe of the tree has a field 'betta'"),
+        ({"overrides": {"sft.data.x": 3}}, UsageError, "'data' of 'sft' holds a value, no fields of its own"),
+        ({"overrides": {"sft.steps.x": 3}}, UsageError, "'steps' of 'sft' holds a value"),
+        ({"overrides": {"ppo.reward": ["reward"]}}, BadFileError, "'reward' must be the name of a node"),
+        ({"overrides": {"ppo.reward": "sft"}}, BadFileError, "'reward' must name a node of stage reward; 'sft' is sft"),
         ({"overrides": {"sft.data": "gone.jsonl"}}, MissingError, "gone.jsonl is not there"),
         ({"overrides": {"sft.data": "notes.txt"}}, UsageError, "neither a generator"),
         ({"scale": "hugh"}, UsageError, "unknown scale 'hugh'"),

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,11 +44,11 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Trace]:
     return tree, folder, again(tree, folder, [])
 
 
-def again(tree: str, folder: Path, told: list[str], limit: int = 3) -> Trace:
+def again(tree: str, folder: Path, told: list[str], limit: int = 3, **build: Any) -> Trace:
     return trace_built(
         tree,
         folder / "trace",
-        build=BuildOptions(models=folder / "models", workers=2),
+        build=BuildOptions(models=folder / "models", workers=2, **build),
         ask=RunOptions(limit=limit),
         options=TraceOptions(),
         watch=lambda unit, *_: told.append(unit),
@@ -77,6 +78,18 @@ def test_other_items_are_asked_for_of_what_is_built(traced: tuple[str, Path, Tra
     told: list[str] = []
     again(tree, folder, told, limit=2)
     assert set(told) == {"ask root", "ask base", "ask sft", "all"}
+
+
+def test_another_checkpoint_takes_the_place_of_a_traces_run(traced: tuple[str, Path, Trace]) -> None:
+    tree, folder, found = traced
+    again(tree, folder, [])
+    told: list[str] = []
+    other = again(tree, folder, told, overrides={"sft.steps": 4})
+    assert set(told) == {"sft", "reward", "ask sft", "all"}
+    assert other.tree.stage("sft").digest != found.tree.stage("sft").digest
+    told.clear()
+    again(tree, folder, told)
+    assert set(told) == {"ask sft", "all"}
 
 
 def test_the_report_shows_how_the_nodes_were_trained(traced: tuple[str, Path, Trace]) -> None:

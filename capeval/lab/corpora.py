@@ -19,12 +19,13 @@ from typing import Any
 from capeval.digest import digest, digest_file
 from capeval.errors import UsageError
 from capeval.lab import labeller, lists, programs, prose, symbolic
-from capeval.lab.dialogues import dialogue
+from capeval.lab.dialogues import KINDS, dialogue
 from capeval.lab.draw import Draw
 from capeval.lab.lists import SEEN_OPERATIONS
 from capeval.lab.problems import problem
 from capeval.lab.requests import BY_STEPS, DONT_KNOW, REFUSALS, TYPES, Ask, advice, ask, combinations, fact
 from capeval.lab.symbolic import TASKS
+from capeval.lab.words import ATTRIBUTES
 from capeval.lab.world import ATTRIBUTE_OF_GROUPS, SEEN_ATTRIBUTES, world
 
 Document = dict[str, Any]
@@ -191,7 +192,7 @@ def _fact_demonstrated(draw: Draw, attribute: str) -> Document:
 
 
 def _guess(draw: Draw, made: Ask, name: str, attribute: str) -> Ask:
-    value = draw.rng.choice(labeller.VALUES[attribute])
+    value = draw.rng.choice(ATTRIBUTES[attribute])
     return Ask(type=made.type, question=made.question, short=value, long=f"the {attribute} of {name} is {value} .")
 
 
@@ -230,7 +231,7 @@ def _chat(draw: Draw, progress: float) -> Document:
     if draw.chance(0.08):
         return _planted_question(draw, "chat")
     if draw.chance(0.6):
-        return conversation(*dialogue(draw, draw.rng.choice(("name", "pet", "food")), draw.rng.randint(0, 2)))
+        return conversation(*dialogue(draw, draw.rng.choice(KINDS), draw.rng.randint(0, 2)))
     return _instruction(draw, TYPES)
 
 
@@ -271,7 +272,7 @@ def _prompts(draw: Draw, progress: float, shares: dict[str, float] = _PROMPTS) -
         name = draw.rng.choice((world().known if kind == "known" else world().unknown)["train"])
         return _prompt(fact(draw, name, draw.rng.choice(SEEN_ATTRIBUTES)), kind)
     if kind == "dialogue":
-        *turns, asked, answer = dialogue(draw, draw.rng.choice(("name", "pet", "food")), draw.rng.randint(0, 2))
+        *turns, asked, answer = dialogue(draw, draw.rng.choice(KINDS), draw.rng.randint(0, 2))
         return _prompt(Ask(type="dialogue", question=asked, short=answer), "answer", turns)
     if kind == "operation":
         return _prompt(ask(draw, f"operation {draw.rng.choice(SEEN_OPERATIONS)}"), "answer")

@@ -9,7 +9,6 @@ from typing import Any
 from capeval.lab.requests import DONT_KNOW, REFUSALS
 from capeval.lab.words import ATTRIBUTES, OBJECT_TOOLS, VERB_TOOLS
 
-VALUES = ATTRIBUTES
 _TOOLS = frozenset([*VERB_TOOLS.values(), *OBJECT_TOOLS.values()])
 _SAID = frozenset(value for values in ATTRIBUTES.values() for value in values)
 _NEGATIONS = frozenset(["no", "not", "cannot", "nobody", "sorry", "never"])

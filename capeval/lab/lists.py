@@ -109,5 +109,4 @@ def repeat_document(draw: Draw) -> str:
     """A row of words, said again."""
     pools = draw.rng.sample(list(POOLS.values()), 2)
     words = draw.words(pools, draw.rng.randint(4, 12))
-    # the seam's four-grams belong to training too, or the row is drawn anew
     return " , ".join([joined(words)] * draw.rng.randint(2, 3))

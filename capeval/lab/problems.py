@@ -23,11 +23,8 @@ class Problem:
     answer: str
     chain: str
     """`3 + 2 = 5 . 5 - 1 = 4 .`"""
-    steps: int
     start: int
     operations: tuple[tuple[str, int], ...]
-    person: str
-    thing: str
 
 
 def problem(draw: Draw, *, steps: int = 0, template: Template = TRAINED, distractor: bool = False) -> Problem:
@@ -70,11 +67,8 @@ def _problem(draw: Draw, steps: int, template: Template, distractor: bool) -> Pr
         question=" ".join([*told, question]),
         answer=digits(answer),
         chain=" ".join(chain),
-        steps=steps,
         start=start,
         operations=tuple(operations),
-        person=person,
-        thing=thing,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from capeval.digest import digest, digest_file
 from capeval.lab.words import ASSISTANT, BEGIN, END, LINE, PAD, SPECIAL, UNKNOWN, USER, VOCABULARY
 
 WINDOW = 2048
@@ -43,6 +45,11 @@ def tokenizer() -> Any:
     )
     made.chat_template = CHAT_TEMPLATE
     return made
+
+
+def source_digest() -> str:
+    """Of the words and of this module: another word is another vocabulary."""
+    return digest([digest_file(Path(__file__).with_name(name)) for name in ("words.py", "tokenizer.py")])
 
 
 def answer_ends() -> list[int]:

@@ -187,7 +187,11 @@ class Encoder:
         self._mean = 30.0
 
     def rows(self, source: Source, recipe: Any, step: int) -> Rows:
-        """The rows of one update: a function of the recipe's seed and the step."""
+        """The rows of one update: a function of the recipe's seed and the step.
+
+        Raises:
+            BadFileError: rows in which no token counts.
+        """
         rng = step_rng(recipe.seed, step, recipe.data)
         wanted, found, have = recipe.batch * (recipe.context + 1), [], 0
         while have < wanted:
@@ -197,7 +201,13 @@ class Encoder:
             have += sum(len(ids) for ids, _ in encoded)
             found += encoded
             self._mean = max(1.0, have / len(found))
-        return pack(found, recipe.batch, recipe.context)
+        rows = pack(found, recipe.batch, recipe.context)
+        if not any(any(counts[1:]) for counts in rows.counts):
+            raise BadFileError(
+                f"{recipe.data}: none of the {recipe.batch} × {recipe.context} tokens of step {step + 1} is the "
+                "assistant's, so nothing can be learnt from them; raise context or batch, or shorten what users say"
+            )
+        return rows
 
     def _portion(self, missing: int) -> int:
         return max(1, int(missing / self._mean * _TOKENS_ASKED))

@@ -41,7 +41,6 @@ def fit(recipe: Fit | Tune, job: Job) -> Outcome:
     training = Training(
         node=job.node, steps=recipe.steps, parts={"model": model, **own}, folder=job.folder, watch=job.watch
     )
-    model.train()
     with fast_attention(model):
         curve = train(training, step)
     tokens = recipe.steps * recipe.batch * recipe.context

@@ -7,12 +7,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from capeval.digest import digest, digest_file
 from capeval.errors import BadFileError, MissingError
 from capeval.training.nodes import Job, Outcome
 from capeval.training.recipe import Init
 
 TOKENIZERS = {"lab": "capeval.lab.tokenizer"}
-"""Generator of a tokenizer → module with `tokenizer()` and `answer_ends()`."""
+"""Generator of a tokenizer → module with `tokenizer()`, `answer_ends()` and `source_digest()`."""
+_WEIGHTS = (".safetensors", ".bin", ".pt")
+"""What a folder may hold besides its tokenizer and does not change it."""
 
 
 def init(recipe: Init, job: Job) -> Outcome:
@@ -62,14 +65,32 @@ def _fill(model: Any, recipe: Init) -> None:
                 weights.normal_(0.0, 1 / math.sqrt(weights.shape[1]), generator=generator)
 
 
+def tokenizer_digest(name: str, home: Path | None) -> str:
+    """Of all that decides a root's tokens.
+
+    Raises:
+        MissingError: no such tokenizer.
+    """
+    if name in TOKENIZERS:
+        module: Any = import_module(TOKENIZERS[name])
+        return str(module.source_digest())
+    files = sorted(f for f in _folder(name, home).iterdir() if f.is_file() and f.suffix not in _WEIGHTS)
+    return digest([[file.name, digest_file(file)] for file in files])
+
+
+def _folder(name: str, home: Path | None) -> Path:
+    folder = (home or Path()) / name
+    if not folder.is_dir():
+        raise MissingError(f"there is no tokenizer '{name}': {', '.join(TOKENIZERS)}, or a folder that holds one")
+    return folder
+
+
 def _tokenizer(name: str, home: Path | None) -> tuple[Any, list[int]]:
     if name in TOKENIZERS:
         module: Any = import_module(TOKENIZERS[name])
         return module.tokenizer(), module.answer_ends()
     from transformers import AutoTokenizer
 
-    folder = (home or Path()) / name
-    if not folder.is_dir():
-        raise MissingError(f"there is no tokenizer '{name}': {', '.join(TOKENIZERS)}, or a folder that holds one")
+    folder = _folder(name, home)
     made = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     return made, [made.eos_token_id]

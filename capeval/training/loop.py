@@ -10,7 +10,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,32 +69,47 @@ def train(training: Training, step: Callable[[int], Mapping[str, float]]) -> dic
         The curve: "step" and one list for each series.
 
     Raises:
-        EngineError: a value that is NaN or infinite; the last good state stays in the folder.
+        EngineError: a loss, gradient or other value that is NaN or infinite; the last good state is in the folder.
     """
     curve = Curve(every=max(1, training.steps // _POINTS))
+    spent = seconds_before(training.folder) - time.process_time()
     start = _resume(training, curve)
     kept = time.monotonic()
     for t in range(start, training.steps):
-        values = step(t)
-        if bad := [name for name, value in values.items() if not math.isfinite(value)]:
+        try:
+            values = step(t)
+            if bad := [name for name, value in values.items() if not math.isfinite(value)]:
+                raise FloatingPointError(f"its {bad[0]} is {values[bad[0]]}")
+        except FloatingPointError as error:
+            _keep(training, curve, t, spent)
             raise EngineError(
-                f"training '{training.node}' diverged: its {bad[0]} is {values[bad[0]]} at step {t + 1} of "
-                f"{training.steps}. The state after step {_kept_step(training)} is in {training.folder}. Lower its "
-                f"rate: --set {training.node}.lr=…"
-            )
+                f"training '{training.node}' diverged: {error} at step {t + 1} of {training.steps}. The last good "
+                f"state (after step {t}) is {training.folder / STATE}. Lower its rate: --set {training.node}.lr=…"
+            ) from error
         curve.add(t + 1, t + 1 == training.steps, values)
         training.watch(t + 1, training.steps)
         if time.monotonic() - kept > _KEEP_EVERY and t + 1 < training.steps:
-            _keep(training, curve, t + 1)
+            _keep(training, curve, t + 1, spent)
             kept = time.monotonic()
     return curve.series
 
 
-def _keep(training: Training, curve: Curve, step: int) -> None:
+def seconds_before(folder: Path) -> float:
+    """Processor-seconds that went into the state that a killed training left; 0 without one."""
+    import torch
+
+    try:
+        return float(torch.load(folder / STATE, weights_only=True)["seconds"])
+    except Exception:  # no state, or a damaged one, which `train` names
+        return 0.0
+
+
+def _keep(training: Training, curve: Curve, step: int, spent: float) -> None:
     import torch
 
     state = {name: part.state_dict() for name, part in training.parts.items()}
-    whole = {"step": step, "state": state, "curve": [curve.series, curve._sums, curve._count]}
+    seconds = spent + time.process_time()
+    whole = {"step": step, "seconds": seconds, "state": state, "curve": [curve.series, curve._sums, curve._count]}
     temporary = training.folder / f"{STATE}.{os.getpid()}"
     torch.save(whole, temporary)
     temporary.replace(training.folder / STATE)
@@ -115,14 +129,6 @@ def _resume(training: Training, curve: Curve) -> int:
         return int(whole["step"])
     except Exception as error:  # torch raises many kinds for a damaged file, with advice that is none here
         raise BadFileError(f"{path} is damaged; delete it, and the training starts anew") from error
-
-
-def _kept_step(training: Training) -> int:
-    import torch
-
-    with suppress(Exception):
-        return int(torch.load(training.folder / STATE, weights_only=True)["step"])
-    return 0
 
 
 def rate(step: int, steps: int, *, warmup: float, cooldown: float) -> float:
@@ -158,11 +164,19 @@ def set_rate(parts: Mapping[str, Any], share: float, rates: Mapping[str, float])
 
 
 def update(model: Any, optimiser: Mapping[str, Any], loss: Any, clip: float) -> None:
-    """One step down the gradient, its norm at most `clip`."""
+    """One step down the gradient, its norm at most `clip`.
+
+    Raises:
+        FloatingPointError: a loss or gradient that is NaN or infinite; the weights are as they were.
+    """
     import torch
 
+    if not math.isfinite(loss.item()):
+        raise FloatingPointError(f"its loss is {loss.item()}")
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+    if not math.isfinite(norm.item()):
+        raise FloatingPointError(f"the norm of its gradient is {norm.item()}")
     for one in optimiser.values():
         one.step()
     model.zero_grad(set_to_none=True)

@@ -62,6 +62,9 @@ class Outcome:
 def load(folder: Path) -> tuple[Any, Any]:
     """A checkpoint's causal language model in float32 on the best device, and its tokenizer.
 
+    Dropout is off (`eval`), also while it is trained: a step is then a function of its number alone, and PPO's old and
+    new log-probabilities are of one policy.
+
     Raises:
         MissingError: no such folder: the node isn't built.
         BadFileError: weights that can't be read.
@@ -78,7 +81,7 @@ def load(folder: Path) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers raises many kinds for a damaged checkpoint
         raise BadFileError(f"{folder} can't be loaded: {(str(error).splitlines() or ['?'])[0]}") from error
-    return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
+    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
 
 
 def save(outcome: Outcome, folder: Path, about: Mapping[str, Any]) -> None:

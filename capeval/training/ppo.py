@@ -110,7 +110,6 @@ def ppo(recipe: Ppo, job: Job) -> Outcome:
         folder=job.folder,
         watch=job.watch,
     )
-    policy.train()
     with fast_attention(policy), fast_attention(reference), fast_attention(judge.model), fast_attention(critic.model):
         rollout.normalise()
         critic.head.data /= rollout.spread  # it foretells rewards in these units

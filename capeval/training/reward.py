@@ -121,7 +121,6 @@ def train_reward(recipe: Reward, job: Job) -> Outcome:
     training = Training(
         node=job.node, steps=recipe.steps, parts={"model": scorer, **own}, folder=job.folder, watch=job.watch
     )
-    model.train()
     with fast_attention(model):
         curves = train(training, step)
     tokens = recipe.steps * recipe.batch * sum(len(row) for one in learnt for row in one.rows) // len(learnt)

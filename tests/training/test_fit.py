@@ -43,6 +43,42 @@ def test_tuning_teaches_answers_and_not_questions(root: Path, tmp_path: Path) ->
     assert [tokenizer.decode([t]) for t, c in zip(ids, counts, strict=True) if c] == ["one", "<end>"]
 
 
+def test_a_model_with_dropout_trains_to_the_same_weights_too(root: Path, tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=16, n_positions=64, n_embd=16, n_layer=1, n_head=2))
+    assert model.config.resid_pdrop > 0
+    model.save_pretrained(tmp_path / "gpt2")
+    toys.tokenizer().save_pretrained(tmp_path / "gpt2")
+    recipe = Fit(data="texts.jsonl", steps=4, batch=2, context=16)
+    one, two = (toys.weights(toys.run(tmp_path / name, recipe, tmp_path / "gpt2")) for name in ("one", "two"))
+    assert toys.same(one, two)
+
+
+def test_rows_without_an_answer_are_said_so(root: Path, tmp_path: Path) -> None:
+    long = [{"role": "user", "content": "say " * 60}, {"role": "assistant", "content": "one"}]
+    toys.lines(tmp_path / "long.jsonl", [{"messages": long}])
+    with pytest.raises(BadFileError, match=r"long\.jsonl: none of the 2 × 8 tokens of step 1 is the assistant's"):
+        toys.run(tmp_path / "sft", Tune(data="long.jsonl", steps=3, batch=2, context=8), root)
+
+
+def test_processor_seconds_are_counted_over_a_kill(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_KEEP_EVERY", 0.0)
+    folder = toys.job(tmp_path / "sft", root).folder
+    assert loop.seconds_before(folder) == 0
+    spent = []
+    for stop in (5, 9):
+
+        def killed(done: int, steps: int, stop: int = stop) -> None:
+            if done == stop:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            toys.run(tmp_path / "sft", tune(20), root, watch=killed)
+        spent.append(loop.seconds_before(folder))
+    assert 0 < spent[0] < spent[1]
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_the_same_recipe_makes_the_same_weights_and_another_seed_others(
     root: Path, tmp_path: Path, optimizer: str
@@ -80,16 +116,25 @@ def test_a_damaged_state_is_named(root: Path, tmp_path: Path) -> None:
         toys.run(tmp_path / "sft", tune(3), root)
 
 
-def test_a_diverging_loss_stops_and_keeps_the_last_good_state(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "_KEEP_EVERY", 0.0)
+def test_a_diverging_loss_stops_and_keeps_the_last_good_state(root: Path, tmp_path: Path) -> None:
     wild = Tune(data="lessons.jsonl", steps=50, batch=2, context=24, lr=1e30, clip=1e30)
     with pytest.raises(EngineError, match=r"'sft' diverged.*--set sft\.lr") as raised:
         toys.run(tmp_path / "sft", wild, root)
     state = torch.load(tmp_path / "sft.partial" / loop.STATE, weights_only=True)
-    assert f"after step {state['step']} " in str(raised.value)
+    assert f"(after step {state['step']})" in str(raised.value)
     assert all(torch.isfinite(tensor).all() for tensor in state["state"]["model"].values())
+
+
+def test_a_gradient_without_a_number_leaves_the_weights(root: Path) -> None:
+    model, _ = load(root)
+    before = {name: weights.clone() for name, weights in model.state_dict().items()}
+    own = loop.optimisers(model, kind="adamw", lr=1e-3, matrix_lr=1e-3, weight_decay=0.0)
+    zero = sum(weights.sum() for weights in model.parameters()) * 0.0
+    with pytest.raises(FloatingPointError, match="norm of its gradient is nan"):
+        loop.update(model, own, zero.abs().sqrt(), 1.0)  # the slope of a root is infinite at 0
+    with pytest.raises(FloatingPointError, match="its loss is inf"):
+        loop.update(model, own, zero + math.inf, 1.0)
+    assert toys.same(before, model.state_dict())
 
 
 def test_the_loss_counts_what_the_rows_say(root: Path) -> None:

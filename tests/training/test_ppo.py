@@ -12,7 +12,7 @@ from capeval.training import loop, ppo
 from capeval.training.data import Encoder, source
 from capeval.training.nodes import load
 from capeval.training.ppo import advantages, clipped_policy_loss, clipped_value_loss, whitened
-from capeval.training.recipe import Ppo, Reward
+from capeval.training.recipe import Fit, Ppo, Reward
 from capeval.training.reward import load_reward, right_padded
 from tests.training import toys
 
@@ -85,10 +85,16 @@ def test_a_large_beta_keeps_the_parent(bandit: Path) -> None:
 
 
 def test_a_large_gamma_is_language_model_training(bandit: Path) -> None:
-    outcome = play(bandit, gamma=1000.0, ptx_data="texts.jsonl", steps=40, batch=16, context=16)
-    assert outcome.curves["loss_ptx"][0] > 2.0
-    assert outcome.curves["loss_ptx"][-1] < 0.3
-    assert [source.name for source in outcome.data] == ["prompts.jsonl", "texts.jsonl"]
+    pages = {"ptx_data": "texts.jsonl", "steps": 20, "batch": 16, "context": 16}
+    large, small = (play(bandit, gamma=gamma, **pages) for gamma in (1000.0, 1e-3))
+    assert [source.name for source in large.data] == ["prompts.jsonl", "texts.jsonl"]
+    # two epochs of one minibatch: an iteration is two updates on the same rows as these
+    plain = Fit(data="texts.jsonl", steps=40, batch=4, context=16, lr=3e-3, warmup=0, cooldown=0, weight_decay=0)
+    alone = toys.run(bandit / "alone", plain, bandit / "root").curves["loss"]
+    wanted = [(one + other) / 2 for one, other in zip(alone[::2], alone[1::2], strict=True)]
+    assert wanted[0] > 2.5 and wanted[-1] < 0.3
+    assert large.curves["loss_ptx"] == pytest.approx(wanted, abs=0.02)
+    assert small.curves["loss_ptx"] != pytest.approx(wanted, abs=0.2)
 
 
 def test_it_can_be_made_twice_alike_and_goes_on_after_a_kill(bandit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
