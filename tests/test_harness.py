@@ -75,6 +75,16 @@ def test_repeated_documents_are_numbered(own: Path) -> None:
     assert items[2] == f"{items[0]}#2" and items[1] != items[0]
 
 
+def test_a_document_may_name_its_cluster(own: Path) -> None:
+    (own / "own.json").write_text(json.dumps([doc | {"book": f"b{n}"} for n, doc in enumerate(DOCS)]))
+    (own / "suite.yaml").write_text(SUITE.replace("setting: direct", "setting: direct, cluster_field: book"))
+    asked = prepare(load(own), Form())
+    assert list(records(asked, told(asked, "2", "4", "2"))["cluster"]) == ["b0", "b1", "b2"]
+    (own / "suite.yaml").write_text(SUITE.replace("setting: direct", "setting: direct, cluster_field: bok"))
+    with pytest.raises(BadFileError, match="unknown cluster_field 'bok'; did you mean 'book'"):
+        prepare(load(own), Form())
+
+
 def test_items_are_documents_not_positions(own: Path) -> None:
     before = [d.item for d in prepare(load(own), Form())[0].documents]
     (own / "own.json").write_text(json.dumps(DOCS[::-1]))

@@ -113,6 +113,7 @@ def test_unknown_suite_gets_a_did_you_mean() -> None:
         ("tasks:", "taks:", "mine.yaml: unknown key 'taks'; did you mean 'tasks'"),
         ("setting: direct", "seting: direct", "source: unknown key 'seting'; did you mean 'setting'"),
         ("metric: acc", "metrik: acc", "task 't': unknown key 'metrik'; did you mean 'metric'"),
+        ("setting: direct", "setting: direct, cluster: a, cluster_field: b", "'cluster' or 'cluster_field', not both"),
         ("metric: acc", "cluster_role: rows\n    metric: acc", "cluster_role must be one of"),
         ("a.yaml", "b.yaml", "there is no task file .*b.yaml"),
         ("a.yaml", '"x*.yaml"', "no task file matches"),

@@ -17,6 +17,7 @@ from capeval.lab.labeller import declines
 from capeval.lab.requests import DONT_KNOW, REFUSALS, combinations
 from capeval.lab.words import CONTENT, FORBIDDEN_OBJECTS, FORBIDDEN_VERBS, VOCABULARY
 from capeval.lab.world import GROUPS, world
+from capeval.suites import load_suite
 
 DOCUMENTS = 1500
 CORPORA = (
@@ -25,6 +26,13 @@ CORPORA = (
 )  # fmt: skip
 MEMORY = ("facts", "known", "held-attributes", "corrections", *(f"planted-{g}" for g in GROUPS))
 """Families that ask for what training told: their questions are no secret, their answers must be remembered."""
+
+
+REASONING = re.compile(
+    r"= (\d|true|false) \. [^\n]*=|(\w+ \d \. ){2}|(\w+ \w+ , ){2}\w+ \w+ \. (\w+ \w+ , ){2}"
+    r"|the answer is|think step by step"
+)
+"""Two steps of a chain, in prose: sums or truth values, a count that grows, who has what after each swap."""
 
 
 @cache
@@ -86,6 +94,23 @@ def test_dev_and_test_items_differ(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not asked["dev"] & asked["test"], family
 
 
+def test_no_item_is_asked_twice_and_there_are_enough() -> None:
+    for family in lab.FAMILIES:
+        asked = [said({"question": "", **item, "answer": "" if item["question"] else item["answer"], "chain": ""})
+                 for item in lab.items(family)["test"]]  # fmt: skip
+        assert len(asked) == len(set(asked)), family
+        enough = 80 if family in ("boolean", "shuffled", "counting", "navigate") else 40 if "planted" in family else 228
+        assert len(asked) >= enough, family  # the four are one task
+
+
+def test_clusters_are_what_items_share() -> None:
+    suite = load_suite("lab")
+    for source in suite.sources:
+        assert bool(source.cluster_field or source.cluster) == (suite.task(source.task).cluster_role != "none")
+    for family, clusters in (("known", 76), ("unknown", 98), ("forbidden", 36), ("held-instructions", 4)):
+        assert len({item["cluster"] for item in lab.items(family)["test"]}) == clusters
+
+
 def test_names_of_the_splits_are_disjoint_and_all_are_used() -> None:
     groups = [*world().known.values(), *world().unknown.values(), *world().planted.values()]
     every = [name for group in groups for name in group]
@@ -121,10 +146,17 @@ def test_look_alikes_share_every_forbidden_word() -> None:
 )
 def test_no_prose_reasons(name: str) -> None:
     """Only `cot` may: else "code gives chain of thought" would not be tested."""
-    steps = re.compile(r"(\d = \d|\d \. |= (true|false)) .*(=|the answer is)|the answer is|think step by step")
     pages = [t for t in texts(name) if not re.fullmatch(r"([\d +]+= [\d ]+\n?)+", t)]  # a page of sums has no steps
-    assert [text for text in pages if steps.search(text)] == []
+    assert [text for text in pages if REASONING.search(text)] == []
     assert sum("the answer is" in text for text in texts("cot")) > DOCUMENTS / 10
+
+
+@pytest.mark.parametrize("kind", ["problems", "boolean", "shuffled", "counting", "navigate"])
+def test_the_scan_knows_reasoning_of_every_kind(kind: str) -> None:
+    """Chains of two steps or more, without the sentence that closes them."""
+    chains = [item["chain"] for item in lab.items(kind)["test"] if item["chain"].count(" .") > 1]
+    assert len(chains) > 20
+    assert [chain for chain in chains if not REASONING.search(f"Q: so ? A: {chain} 3")] == []
 
 
 def test_code_reasons_in_traces_only() -> None:
