@@ -1,7 +1,7 @@
 """Does the lab show what it was built to show? The table of reports/lab-*.md, from traces of several training seeds.
 
-    for seed in 1 2 3; do capeval trace lab --replica $seed --out traces/lab-$seed; done
-    python -m benchmarks.lab_table traces/lab-1 traces/lab-2 traces/lab-3 --title nano --out reports/lab-nano.md
+    for seed in 1 2 3; do capeval trace lab --replica $seed; done
+    python -m benchmarks.lab_table traces/lab-replica[123] --title nano --out reports/lab-nano.md
 
 What is measured is a mean over the seeds. Its error has two parts, added as if they were independent: items
 (`capeval.stats.standard_errors` of every item's mean over the seeds, clustered or stratified as the suite says) and
@@ -316,8 +316,9 @@ def table(folders: Sequence[Path], title: str) -> str:
     asked = sum(claim.relation != "report" for claim in made)
     lines = [
         f"# What the lab shows: {title}, {len(folders)} training seeds, test items", "",
-        f"`python -m benchmarks.lab_table {' '.join(map(str, folders))} --title '{title}'` makes this page; its "
-        "docstring says how the intervals are made. Recipes were chosen on dev items; these are test items.", "",
+        f"`python -m benchmarks.lab_table {' '.join(map(str, folders))} --title {title}` makes this page; "
+        "its docstring says how the intervals are made. Recipes were chosen on dev items of another seed, then frozen; "
+        "these are test items. [What failed, and what was tried](../docs/lab.md#what-three-seeds-show).", "",
         *(f"Met {about}: {sum(one.verdict == 'met' for one in judged)} of {asked}.  "
           for about, judged in (("by the recipe (seeds and items)", recipe), ("by these models (items)", models))), "",
         "| about | what | asked for | mean | by seed | n | 95 %, the recipe | | 95 %, these models | |",
