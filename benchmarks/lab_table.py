@@ -30,6 +30,8 @@ from capeval.store.runs import Run, load_run
 from capeval.store.traces import Trace, load_trace
 
 ALPHA = 0.05
+TRAINING = 800
+"""Processor-seconds that the tree may take; machines differ, so this verdict is of the machine too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,13 @@ def claims() -> Iterator[Claim]:
     hidden = ("lab-hidden", "8-shot")
     yield difference("tax", "sft − code: hidden operation, 8 shots", ("code-sft", "code"), hidden, "below")
     yield difference("tax", "ppo-ptx − sft: hidden operation, 8 shots", ("ppo-ptx", "code-sft"), hidden, "above")
+    for pair, named in ((("code-sft", "code"), "sft − code"), (("ppo-ptx", "code-sft"), "ppo-ptx − sft")):
+        shots = tuple(
+            Part(node, "lab-hidden", setting, sign * way)
+            for node, sign in zip(pair, (1.0, -1.0), strict=True)
+            for setting, way in (("8-shot", 1.0), ("0-shot", -1.0))
+        )
+        yield Claim(about="tax", text=f"{named}: what 8 shots give, hidden (post hoc)", parts=shots, relation="report")
     text = ("lab-text", "held-out")
     yield difference("tax", "sft − code: text, bits per byte", ("code-sft", "code"), text, "above", "bits")
     yield difference("tax", "ppo − code: text, bits per byte", ("ppo", "code"), text, "above", "bits")
@@ -119,7 +128,7 @@ def claims() -> Iterator[Claim]:
     yield rate("abstention", "ppo-ptx: declines the unknown", "ppo-ptx", unknown, "report", 0)
     yield gap("abstention", "sft: unknown − known", ["code-sft"], "report")
     yield gap("abstention", "ppo-ptx − sft: unknown − known", ["ppo-ptx", "code-sft"], "above")
-    yield gap("abstention", "sft-more, as many steps of instructions: unknown − known", ["sft-more"], "report")
+    yield gap("abstention", "sft-more, more tokens than PPO-ptx reads: unknown − known", ["sft-more"], "report")
     yield gap("unlock or inject", "base-sft: unknown − known", ["base-sft"], "report")
     yield gap("unlock or inject", "certain-sft: unknown − known", ["certain-sft"], "report")
     yield gap("unlock or inject", "base-sft − certain-sft", ["base-sft", "certain-sft"], "above")
@@ -343,10 +352,10 @@ def table(folders: Sequence[Path], title: str) -> str:
               "| group | origin, by seed | right | gains where nothing told of it |", "|---|---|---|---|"]  # fmt: skip
     lines += ["| " + " | ".join(group.cells) + " |" for group in groups]
     lines += ["", *planted_verdicts(groups)]
-    lines += ["", "## What training took", "", "| seed | processor-seconds |", "|---|---|"]
+    lines += ["", "## What training took", "", "| seed | processor-seconds | asked for | |", "|---|---|---|---|"]
     for folder, trace in zip(folders, traces, strict=True):
         trained = sum(float(about["seconds"]) for about in trace.training.values())
-        lines.append(f"| {folder.name} | {trained:.0f} |")
+        lines.append(f"| {folder.name} | {trained:.0f} | ≤ {TRAINING} | {_met(trained <= TRAINING)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -23,6 +23,7 @@ from capeval.digest import digest, digest_file
 from capeval.errors import BadFileError, MissingError, UsageError, unknown
 from capeval.fleet import Unit, Watch, work
 from capeval.store.files import make_folder
+from capeval.store.runs import folder_name
 from capeval.training.nodes import FILE
 from capeval.training.recipe import RECIPES, Given, Init, Ppo, Recipe, as_mapping, recipe
 from capeval.training.stages import SHARED, STAGES
@@ -105,28 +106,25 @@ def plan(tree: Tree, options: BuildOptions, *, home: Path) -> list[Planned]:
             raise unknown("scale", options.scale, tree.scales, LISTING)
         _override(written, tree.scales[options.scale], f"tree '{tree.name}', scale {options.scale}")
     _override(written, options.overrides, "--set")
-    _check_rewards(written)
-    needed = {s.parent for s in tree.stages if s.name in written} | {r.get("reward") for r in written.values()}
+    _check_rewards(written, {stage.name for stage in tree.stages})
+    needed = {s.parent for s in tree.stages if s.name in written} | {_judge(own) for own in written.values()}
     found = {s.name: _given(s, home) for s in tree.stages if s.name in needed and s.uri and s.name not in written}
     for stage in _in_order([s for s in tree.stages if s.name in written], written):
         found[stage.name] = _planned(stage, written[stage.name], found, options, home)
     return _wanted(found, options.nodes)
 
 
-def _check_rewards(written: Mapping[str, Mapping[str, Any]]) -> None:
+def _check_rewards(written: Mapping[str, Mapping[str, Any]], names: set[str]) -> None:
     for name, own in written.items():
-        judge = own.get("reward")
-        if judge is None:
+        if own.get("stage") != "ppo" or "reward" not in own:
             continue
+        where, judge = f"node '{name}': recipe: reward", own["reward"]
         if not isinstance(judge, str):
-            raise BadFileError(f"node '{name}': recipe: 'reward' must be the name of a node, not {judge!r}")
-        stage = (
-            written[judge].get("stage") if judge in written else "reward"
-        )  # a given one is looked at when it is read
-        if stage != "reward":
-            raise BadFileError(
-                f"node '{name}': recipe: 'reward' must name a node of stage reward; '{judge}' is {stage}"
-            )
+            raise BadFileError(f"{where} must be the name of a node, not {judge!r}")
+        if judge not in names:
+            raise BadFileError(f"{where}: {unknown('node', judge, names, LISTING)}")
+        if judge in written and written[judge].get("stage") != "reward":  # a given one is looked at when it is read
+            raise BadFileError(f"{where} must name a node of stage reward; '{judge}' is {written[judge].get('stage')}")
 
 
 def _given(stage: Stage, home: Path) -> Planned:
@@ -142,6 +140,10 @@ def _given(stage: Stage, home: Path) -> Planned:
     )  # fmt: skip
 
 
+def _judge(written: Mapping[str, Any]) -> str | None:
+    return written.get("reward") if written.get("stage") == "ppo" else None
+
+
 def _in_order(stages: Sequence[Stage], written: Mapping[str, Any]) -> list[Stage]:
     """Reward models before the PPO nodes that name them."""
     ordered: list[Stage] = []
@@ -149,7 +151,7 @@ def _in_order(stages: Sequence[Stage], written: Mapping[str, Any]) -> list[Stage
     names = {stage.name for stage in stages}
     while waiting:
         done = {stage.name for stage in ordered}
-        ready = [s for s in waiting if {s.parent, written[s.name].get("reward")} & names <= done]
+        ready = [s for s in waiting if {s.parent, _judge(written[s.name])} & names <= done]
         if not ready:
             raise BadFileError(f"the parents and reward models of {', '.join(s.name for s in waiting)} form a cycle")
         ordered += ready
@@ -187,7 +189,7 @@ def _folder(models: Path, node: str, own: str) -> Path:
     for there in sorted(models.glob(f"*-{own}")) if models.is_dir() else []:
         if (there / FILE).is_file():
             return there
-    return models / f"{node}-{own}"
+    return models / f"{folder_name(node)}-{own}"
 
 
 def _wanted(found: Mapping[str, Planned], nodes: Sequence[str]) -> list[Planned]:

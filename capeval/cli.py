@@ -275,8 +275,11 @@ def trace(
         _print_json(found.summary() | {"folder": str(folder), "report": str(page)})
     else:
         print_trace(found, _console())
-        if cost := found.provenance.get("processor_seconds"):
-            click.echo(f"cost: {cost['training']:,.0f} processor-seconds of training, {cost['asking']:,.0f} of asking")
+        if cost := found.provenance.get("cost"):
+            click.echo(
+                f"cost: {cost['training']:,.0f} processor-seconds of training, {cost['asking']:,.0f} of asking "
+                f"({cost['asked']:,} of {cost['answers']:,} answers; the others were in the journal)"
+            )
         click.echo(f"report: {page}")
 
 

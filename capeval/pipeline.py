@@ -22,8 +22,8 @@ from capeval.errors import UsageError
 from capeval.fleet import Unit, Watch, work
 from capeval.lab.corpora import world_digest
 from capeval.runner import RunOptions
-from capeval.store.files import read_json, write_json
-from capeval.store.runs import load_run
+from capeval.store.files import make_folder, read_json, write_json
+from capeval.store.runs import folder_name, load_run
 from capeval.store.traces import Trace
 from capeval.suites import load_suite
 from capeval.tracer import TraceOptions, trace_runs
@@ -70,7 +70,7 @@ def trace_built(
     asked = [one for one in planned if one.recipe.stage != "reward"]
     units = build_units(planned)
     names = {unit.name for unit in units}
-    places = {one.node: folder / "runs" / one.node for one in asked}
+    places = {one.node: folder / "runs" / folder_name(one.node) for one in asked}
     for one in asked:
         own = replace(ask, node=one.node, out=places[one.node], chat=ask.chat or one.tuned)
         mark = _mark(one, suite, own)
@@ -89,11 +89,14 @@ def trace_built(
     runs = {node: load_run(place) for node, place in places.items()}
     found = trace_runs(_with_built(loaded, planned), runs, replace(options, suite=suite))
     training = training_of(planned)
+    counts = [run.manifest["counts"] for run in runs.values()]
     cost = {
         "training": sum(float(about["seconds"]) for about in training.values()),
         "asking": sum(float(run.manifest.get("cpu_seconds", 0)) for run in runs.values()),
+        "answers": sum(count["distinct"] for count in counts),
+        "asked": sum(count["asked"] for count in counts),
     }
-    provenance = {**found.provenance, "built": options_as_mapping(build), "processor_seconds": cost}
+    provenance = {**found.provenance, "built": options_as_mapping(build), "cost": cost}
     return replace(found, provenance=provenance, training=training)
 
 
@@ -106,7 +109,8 @@ def ask_node(planned: Planned, suite: str, ask: RunOptions, mark: str, watch: Ca
     assert ask.out is not None
     if (ask.out / _ASKED).is_file():  # of another checkpoint or suite: its answers stay in the journal, it gives way
         (ask.out / "manifest.json").unlink(missing_ok=True)
-        (ask.out / _ASKED).unlink()
+    # without a mark it is nobody's: a kill from here on leaves what the next call may replace
+    write_json(make_folder(ask.out) / _ASKED, {"mark": ""})
     runner.run(str(planned.folder), suite, options=replace(ask, watch=watch))
     write_json(ask.out / _ASKED, {"mark": mark})
 

@@ -174,8 +174,12 @@ def test_a_node_brings_what_it_needs_and_no_more(tree: str) -> None:
         ({"overrides": {"*.betta": 3}}, UsageError, "no recipe of the tree has a field 'betta'"),
         ({"overrides": {"sft.data.x": 3}}, UsageError, "'data' of 'sft' holds a value, no fields of its own"),
         ({"overrides": {"sft.steps.x": 3}}, UsageError, "'steps' of 'sft' holds a value"),
-        ({"overrides": {"ppo.reward": ["reward"]}}, BadFileError, "'reward' must be the name of a node"),
-        ({"overrides": {"ppo.reward": "sft"}}, BadFileError, "'reward' must name a node of stage reward; 'sft' is sft"),
+        ({"overrides": {"ppo.reward": ["reward"]}}, BadFileError, "reward must be the name of a node, not"),
+        ({"overrides": {"ppo.reward": "rewrd"}}, BadFileError, "reward: unknown node 'rewrd'; did you mean 'reward'"),
+        ({"overrides": {"sft.reward": "sft"}}, BadFileError, "node 'sft': recipe: unknown key 'reward'"),
+        ({"overrides": {"root.tokenizer": ""}}, BadFileError, "'tokenizer' is empty"),
+        ({"overrides": {"root.tokenizer": "gone"}}, MissingError, "there is no tokenizer 'gone'"),
+        ({"overrides": {"ppo.reward": "sft"}}, BadFileError, "reward must name a node of stage reward; 'sft' is sft"),
         ({"overrides": {"sft.data": "gone.jsonl"}}, MissingError, "gone.jsonl is not there"),
         ({"overrides": {"sft.data": "notes.txt"}}, UsageError, "neither a generator"),
         ({"scale": "hugh"}, UsageError, "unknown scale 'hugh'"),
@@ -202,10 +206,31 @@ def test_trees_that_can_not_be_built(tmp_path: Path) -> None:
     refused([root, stage("base", "base", LM)], "every other stage needs a parent")
     refused([root, stage("next", "base", root["recipe"], "root")], "stage init makes a root")
     refused([{"name": "root", "kind": "base"}, base], "'root' has neither recipe nor uri, so 'base' can't be built")
-    refused([root, base, sft, ppo], "'reward' has neither recipe nor uri")
+    refused([root, base, sft, ppo], "reward: unknown node 'reward'")
     own = stage("reward", "reward", reward["recipe"], "ppo")
     refused([root, base, sft, ppo, own], "the parents and reward models of ppo, reward form a cycle")
     refused([{"name": "root", "kind": "base"}], "has no recipes, so there is nothing to train")
+
+
+def test_a_name_leads_nowhere_else(tmp_path: Path) -> None:
+    root, base, *_ = stages()
+    found = planned(write(tmp_path, [root, base | {"name": "../../base"}]))
+    assert found["../../base"].folder.parent == found["root"].folder.parent
+
+
+def test_what_lies_beside_a_tokenizer_does_not_change_it(tree: str) -> None:
+    before = planned(tree)["root"].digest
+    (Path(tree).parent / "words" / "training.json").write_text("{}", encoding="utf-8")
+    assert planned(tree)["root"].digest == before
+    (Path(tree).parent / "words" / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
+    assert planned(tree)["root"].digest != before
+
+
+def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
+    tree = write(tmp_path, stages()[:1])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadFileError, match="empty holds no tokenizer"):
+        train(tree, BuildOptions(models=tmp_path / "models", overrides={"root.tokenizer": "empty"}, workers=1))
 
 
 def test_a_diverging_node_stops_with_its_name_and_what_was_built_stays(tmp_path: Path) -> None:

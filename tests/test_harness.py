@@ -85,6 +85,16 @@ def test_a_document_may_name_its_cluster(own: Path) -> None:
         prepare(load(own), Form())
 
 
+def test_a_cluster_may_be_called_zero_and_must_be_there(own: Path) -> None:
+    (own / "suite.yaml").write_text(SUITE.replace("setting: direct", "setting: direct, cluster_field: book"))
+    (own / "own.json").write_text(json.dumps([doc | {"book": n // 2} for n, doc in enumerate(DOCS)]))
+    asked = prepare(load(own), Form())
+    assert list(records(asked, told(asked, "2", "4", "2"))["cluster"]) == ["0", "0", "1"]
+    (own / "own.json").write_text(json.dumps([DOCS[0] | {"book": "a"}, DOCS[1]]))
+    with pytest.raises(BadFileError, match="document 2 has no 'book', which names its cluster"):
+        prepare(load(own), Form())
+
+
 def test_items_are_documents_not_positions(own: Path) -> None:
     before = [d.item for d in prepare(load(own), Form())[0].documents]
     (own / "own.json").write_text(json.dumps(DOCS[::-1]))

@@ -87,6 +87,8 @@ def test_another_checkpoint_takes_the_place_of_a_traces_run(traced: tuple[str, P
     other = again(tree, folder, told, overrides={"sft.steps": 4})
     assert set(told) == {"sft", "reward", "ask sft", "all"}
     assert other.tree.stage("sft").digest != found.tree.stage("sft").digest
+    # killed between run and mark
+    (folder / "trace" / "runs" / "sft" / "asked.json").write_text('{"mark": ""}', encoding="utf-8")
     told.clear()
     again(tree, folder, told)
     assert set(told) == {"ask sft", "all"}

@@ -147,9 +147,7 @@ def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed
     documents = tuple(_documents(task, source, form, limit, seed))
     if not documents:
         raise BadFileError(f"{source.path}: the task has no documents")
-    if source.cluster_field and source.cluster_field not in documents[0].doc:
-        known = unknown("cluster_field", source.cluster_field, documents[0].doc, "capeval list tasks")
-        raise BadFileError(f"{source.path}: {known}")
+    _check_clusters(source, documents)
     _check_metric(task, source, spec, documents[0])
     return Asked(
         source=source, spec=spec, task=task, filter=chosen, presentation=form.presentation, documents=documents
@@ -179,6 +177,15 @@ def _check_turns(task: Any, source: TaskSource) -> None:
             f"{source.path}: 'turns' need one question that they stand before; a text whose every token is scored has "
             "none, and choices with texts of their own have several"
         )
+
+
+def _check_clusters(source: TaskSource, documents: Sequence[Document]) -> None:
+    field = source.cluster_field
+    for number, document in enumerate(documents if field else (), start=1):
+        if field not in document.doc:
+            raise BadFileError(f"{source.path}: {unknown('cluster_field', field, document.doc, 'capeval list tasks')}")
+        if document.doc[field] in (None, ""):
+            raise BadFileError(f"{source.path}: document {number} has no '{field}', which names its cluster")
 
 
 def _check_metric(task: Any, source: TaskSource, spec: TaskSpec, document: Document) -> None:

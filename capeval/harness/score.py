@@ -73,9 +73,7 @@ def _row(asked: Asked, document: Document, replies: Replies) -> dict[str, Any]:
         "capability": asked.spec.capability,
         "setting": asked.source.setting,
         "item": document.item,
-        "cluster": str(document.doc.get(field) or "")
-        if (field := asked.source.cluster_field)
-        else asked.source.cluster,
+        "cluster": str(document.doc[field]) if (field := asked.source.cluster_field) else asked.source.cluster,
         "sample": 0,
         "score": score,
         "shots": document.shots,

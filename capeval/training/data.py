@@ -13,6 +13,7 @@ Rows are a function of (seed, step) alone, so a killed training goes on with exa
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def source(name: str, stage: str, home: Path | None = None) -> Source:
     Raises:
         UsageError: an unknown generator.
         MissingError: a file that is not there.
-        BadFileError: a file of another format, or with lines that lack what the stage needs.
+        BadFileError: a file of another format, or documents that lack what the stage needs.
     """
     prefix, _, rest = name.partition("/")
     if prefix in GENERATORS and Path(name).suffix == "":
@@ -94,6 +95,9 @@ def source(name: str, stage: str, home: Path | None = None) -> Source:
         if rest not in module.names():
             raise unknown("generator", name, [f"{prefix}/{n}" for n in module.names()], "capeval train --help")
         made: Source = module.corpus(rest)
+        # a labeller ranks what the parent says
+        if problem := _problem(made.draw(random.Random(0)), "ppo" if stage == "reward" else stage):
+            raise BadFileError(f"data '{name}' can't be used for stage {stage}: {problem}")
         return made
     path = (home or Path()) / Path(name).expanduser()
     if path.suffix != ".jsonl":
@@ -123,14 +127,14 @@ def _read(path: Path, stage: str) -> list[Document]:
 
 def _problem(document: Any, stage: str) -> str:
     if not isinstance(document, dict):
-        return "a line must hold a JSON object"
+        return "a document must be a JSON object"
     for key in KEYS[stage]:
         kind = str if key == "text" else list
         if not isinstance(document.get(key), kind) or not document[key]:
             return f"it needs '{key}', a {'text' if kind is str else 'list'}"
     for message in document.get("messages", ()):
-        if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
-            return "every message needs 'role' and 'content'"
+        if not isinstance(message, dict) or not all(isinstance(message.get(k), str) for k in ("role", "content")):
+            return "every message needs 'role' and 'content', both texts"
     last = document["messages"][-1]["role"] if "messages" in document else ""
     if stage == "sft" and not any(m["role"] == "assistant" for m in document["messages"]):
         return "a conversation needs an answer of the assistant"
@@ -138,6 +142,12 @@ def _problem(document: Any, stage: str) -> str:
         return "a prompt ends with the user's message"
     if stage == "reward" and (len(document["answers"]) != len(document["scores"]) or len(document["answers"]) < 2):
         return "'answers' and 'scores' must be as long as each other, at least two"
+    if stage == "reward" and not all(isinstance(answer, str) for answer in document["answers"]):
+        return "every answer must be text"
+    if stage == "reward" and not all(
+        type(score) in (int, float) and math.isfinite(score) for score in document["scores"]
+    ):
+        return "every score must be a finite number"
     return ""
 
 

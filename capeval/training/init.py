@@ -14,8 +14,11 @@ from capeval.training.recipe import Init
 
 TOKENIZERS = {"lab": "capeval.lab.tokenizer"}
 """Generator of a tokenizer → module with `tokenizer()`, `answer_ends()` and `source_digest()`."""
-_WEIGHTS = (".safetensors", ".bin", ".pt")
-"""What a folder may hold besides its tokenizer and does not change it."""
+_FILES = (
+    "tokenizer*", "vocab*", "merges*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "*.model",
+    "config.json", "additional_chat_templates/*",
+)  # fmt: skip
+"""What of a folder is its tokenizer."""
 
 
 def init(recipe: Init, job: Job) -> Outcome:
@@ -74,7 +77,8 @@ def tokenizer_digest(name: str, home: Path | None) -> str:
     if name in TOKENIZERS:
         module: Any = import_module(TOKENIZERS[name])
         return str(module.source_digest())
-    files = sorted(f for f in _folder(name, home).iterdir() if f.is_file() and f.suffix not in _WEIGHTS)
+    folder = _folder(name, home)
+    files = sorted({file for pattern in _FILES for file in folder.glob(pattern) if file.is_file()})
     return digest([[file.name, digest_file(file)] for file in files])
 
 
@@ -92,5 +96,8 @@ def _tokenizer(name: str, home: Path | None) -> tuple[Any, list[int]]:
     from transformers import AutoTokenizer
 
     folder = _folder(name, home)
-    made = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    try:
+        made = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # transformers raises many kinds
+        raise BadFileError(f"{folder} holds no tokenizer: {(str(error).splitlines() or ['?'])[0]}") from error
     return made, [made.eos_token_id]

@@ -56,6 +56,8 @@ class Training:
     """Where the state is kept."""
     watch: Callable[[int, int], None] = lambda step, steps: None
     """Told (steps done, all steps) after every step."""
+    whole: bool = True
+    """Whether a step that fails leaves the parts as they were: one update a step does, several don't."""
 
 
 def train(training: Training, step: Callable[[int], Mapping[str, float]]) -> dict[str, list[float]]:
@@ -81,10 +83,11 @@ def train(training: Training, step: Callable[[int], Mapping[str, float]]) -> dic
             if bad := [name for name, value in values.items() if not math.isfinite(value)]:
                 raise FloatingPointError(f"its {bad[0]} is {values[bad[0]]}")
         except FloatingPointError as error:
-            _keep(training, curve, t, spent)
+            if training.whole:
+                _keep(training, curve, t, spent)
             raise EngineError(
-                f"training '{training.node}' diverged: {error} at step {t + 1} of {training.steps}. The last good "
-                f"state (after step {t}) is {training.folder / STATE}. Lower its rate: --set {training.node}.lr=…"
+                f"training '{training.node}' diverged: {error} at step {t + 1} of {training.steps}. "
+                f"{_kept(training)}. Lower its rate: --set {training.node}.lr=…"
             ) from error
         curve.add(t + 1, t + 1 == training.steps, values)
         training.watch(t + 1, training.steps)
@@ -113,6 +116,16 @@ def _keep(training: Training, curve: Curve, step: int, spent: float) -> None:
     temporary = training.folder / f"{STATE}.{os.getpid()}"
     torch.save(whole, temporary)
     temporary.replace(training.folder / STATE)
+
+
+def _kept(training: Training) -> str:
+    """What is said of the state that a stop leaves."""
+    import torch
+
+    path = training.folder / STATE
+    if not path.is_file():
+        return f"No state was kept yet (one is every {_KEEP_EVERY:.0f} seconds)"
+    return f"The last good state (after step {torch.load(path, weights_only=True)['step']}) is {path}"
 
 
 def _resume(training: Training, curve: Curve) -> int:

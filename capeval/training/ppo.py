@@ -109,6 +109,7 @@ def ppo(recipe: Ppo, job: Job) -> Outcome:
         },
         folder=job.folder,
         watch=job.watch,
+        whole=False,
     )
     with fast_attention(policy), fast_attention(reference), fast_attention(judge.model), fast_attention(critic.model):
         rollout.normalise()

@@ -175,6 +175,9 @@ def recipe(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
     if missing := [f.name for f in fields(kind) if f.default is MISSING and f.name not in given]:
         raise BadFileError(f"{where} (stage {kind.stage}) needs '{missing[0]}'")
     hints = get_type_hints(kind)
+    if empty := [f.name for f in fields(kind) if f.default is MISSING and given.get(f.name, 0) in (None, "")
+                 and hints[f.name] is str]:  # fmt: skip
+        raise BadFileError(f"{where} (stage {kind.stage}): '{empty[0]}' is empty")
     made = kind(**{key: _value(value, hints[key], f"{where}: {key}") for key, value in given.items()})
     if isinstance(made, Ppo | Reward) and bool(made.gamma) != bool(made.ptx_data):
         raise BadFileError(f"{where}: 'gamma' and 'ptx_data' go together: a weight, and the documents that it weighs")

@@ -15,7 +15,7 @@ STAGES = {
     "reward": "capeval.training.reward:train_reward",
     "ppo": "capeval.training.ppo:ppo",
 }
-SHARED = ("attention", "data", "loop")
+SHARED = ("attention", "data", "loop", "nodes")
 """Modules that decide what every stage's weights become."""
 
 

@@ -42,11 +42,18 @@ def test_another_file_has_another_digest(tmp_path: Path) -> None:
     ("stage", "line", "message"),
     [
         ("sft", "{", r"data.jsonl:2 is no JSON"),
-        ("sft", "[]", r"data.jsonl:2 .* a line must hold a JSON object"),
+        ("sft", "[]", r"data.jsonl:2 .* a document must be a JSON object"),
         ("sft", '{"text": "red"}', "it needs 'messages', a list"),
         ("language-model", '{"text": 3}', "it needs 'text', a text"),
         ("language-model", '{"text": ""}', "it needs 'text', a text"),
         ("sft", '{"messages": [{"role": "user"}]}', "every message needs 'role' and 'content'"),
+        ("sft", '{"messages": [{"role": "user", "content": 3}]}', "'content', both texts"),
+        ("reward", '{"messages": [{"role": "user", "content": "x"}], "answers": ["a", 2], "scores": [1, 2]}',
+         "every answer must be text"),
+        ("reward", '{"messages": [{"role": "user", "content": "x"}], "answers": ["a", "b"], "scores": [1, NaN]}',
+         "every score must be a finite number"),
+        ("reward", '{"messages": [{"role": "user", "content": "x"}], "answers": ["a", "b"], "scores": [true, 1]}',
+         "every score must be a finite number"),
         ("sft", '{"messages": [{"role": "user", "content": "x"}]}', "needs an answer of the assistant"),
         ("ppo", '{"messages": [{"role": "assistant", "content": "x"}]}', "a prompt ends with the user's message"),
         ("reward", '{"messages": [{"role": "user", "content": "x"}], "answers": ["a"], "scores": [1]}', "at least two"),
@@ -67,6 +74,10 @@ def test_data_that_is_not_there(tmp_path: Path) -> None:
         source("data.csv", "sft", tmp_path)
     with pytest.raises(UsageError, match="unknown generator 'lab/bass'; did you mean 'lab/base'"):
         source("lab/bass", "sft", tmp_path)
+    with pytest.raises(BadFileError, match="'lab/base' can't be used for stage sft: it needs 'messages'"):
+        source("lab/base", "sft", tmp_path)
+    with pytest.raises(BadFileError, match="'lab/prompts' can't be used for stage language-model: it needs 'text'"):
+        source("lab/prompts", "language-model", tmp_path)
     (tmp_path / "empty.jsonl").write_text("\n", encoding="utf-8")
     with pytest.raises(BadFileError, match="holds no documents"):
         source("empty.jsonl", "sft", tmp_path)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from capeval.errors import EngineError
 from capeval.training import loop, ppo
 from capeval.training.data import Encoder, source
 from capeval.training.nodes import load
@@ -111,6 +112,22 @@ def test_it_can_be_made_twice_alike_and_goes_on_after_a_kill(bandit: Path, monke
     again = toys.run(bandit / "cut", recipe, bandit / "root", reward=bandit / "reward")
     assert toys.same(toys.weights(whole), toys.weights(again))
     assert whole.curves == again.curves
+
+
+def test_a_stop_within_an_iteration_keeps_the_state_before_it(bandit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_KEEP_EVERY", 0.0)
+    calls, real = [0], ppo.clipped_value_loss
+
+    def breaks(*given: Any) -> Any:
+        calls[0] += 1
+        return real(*given) * (float("nan") if calls[0] == 7 else 1.0)  # two epochs an iteration: within the fourth
+
+    monkeypatch.setattr(ppo, "clipped_value_loss", breaks)
+    with pytest.raises(EngineError, match=r"its loss is nan at step 4 of 8\. The last good state \(after step 3\)"):
+        play(bandit, "broken", steps=8, batch=16)
+    monkeypatch.setattr(ppo, "clipped_value_loss", real)
+    again, whole = play(bandit, "broken", steps=8, batch=16), play(bandit, "sound", steps=8, batch=16)
+    assert toys.same(toys.weights(again), toys.weights(whole))
 
 
 def test_rewards_are_counted_from_the_parents_and_an_unfinished_answer_loses_one(bandit: Path) -> None:

@@ -43,6 +43,8 @@ def test_a_recipe_with_its_defaults_reads_back_as_itself(stage: str) -> None:
         ("sft", {"warmup": 1.5}, "warmup must lie between 0 and 1"),
         ("sft", {"optimizer": "adam"}, "optimizer.*adamw"),
         ("sft", {"data": ["a"]}, "data"),
+        ("sft", {"data": ""}, "'data' is empty"),
+        ("init", {"tokenizer": None}, "'tokenizer' is empty"),
         ("ppo", {"gamma": 0.3}, "'gamma' and 'ptx_data' go together"),
         ("ppo", {"ptx_data": "lab/ptx"}, "'gamma' and 'ptx_data' go together"),
         ("ppo", {"temperature": 0}, "temperature must be above 0"),
