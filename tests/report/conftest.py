@@ -151,7 +151,9 @@ def make_trace() -> Trace:
     """The toy tree, traced by the real tracer; two published rows are added by hand."""
     records = pd.concat([_records(node, skill) for node, skill in _SKILL.items()], ignore_index=True)
     provenance = {"command": "capeval trace toy.yaml", "created": "2026-01-01T00:00:00", "versions": {"capeval": "0"},
-                  "records_digest": "feedc0de"}  # fmt: skip
+                  "records_digest": "feedc0de", "runs": {"sft": {"suite": {"name": "own", "sources": [
+                      {"path": "own.yaml", "override": {"doc_to_text": "{{ shots[:8] + [question] }}"}},
+                  ]}}}}  # fmt: skip
     found = assemble(TREE, records, provenance=provenance)
     published = pd.DataFrame(
         [

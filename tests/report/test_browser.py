@@ -360,6 +360,7 @@ def test_a_phone_never_scrolls_the_page_sideways(page: Page, width: int) -> None
     page.open()
     page.click(".finding")
     page.choose("training-node", HOSTILE_NODE)
+    page.run("document.querySelectorAll('#provenance details').forEach(one => { one.open = true; })")
     assert page.run("return document.documentElement.scrollWidth") <= width
     page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[no-untyped-call]
 
