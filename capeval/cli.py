@@ -276,9 +276,10 @@ def trace(
     else:
         print_trace(found, _console())
         if cost := found.provenance.get("cost"):
+            known = cost["answers"] - cost["asked"]
+            of = f" (without {known:,} of {cost['answers']:,} answers, which were in the journal)" if known else ""
             click.echo(
-                f"cost: {cost['training']:,.0f} processor-seconds of training, {cost['asking']:,.0f} of asking "
-                f"({cost['asked']:,} of {cost['answers']:,} answers; the others were in the journal)"
+                f"cost: {cost['training']:,.0f} processor-seconds of training, {cost['asking']:,.0f} of asking{of}"
             )
         click.echo(f"report: {page}")
 

@@ -224,3 +224,10 @@ def test_an_interrupted_command_is_not_a_verdict(capeval, monkeypatch: pytest.Mo
 
     monkeypatch.setattr("capeval.doctor.doctor", interrupted)
     assert capeval("doctor")[0] == 130
+
+
+def test_another_scale_or_replica_is_another_trace() -> None:
+    from capeval.cli import _trace_name
+
+    assert _trace_name("lab", scale="", replica=0) == "lab"
+    assert _trace_name("my/lab.yaml", scale="small", replica=2) == "lab-small-replica2"

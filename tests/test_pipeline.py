@@ -60,6 +60,8 @@ def test_every_node_that_answers_is_asked_in_its_own_form(traced: tuple[str, Pat
     assert has_recipes(tree) and not has_recipes("instructgpt")
     assert set(found.scores["node"]) == {"root", "base", "sft"}
     assert set(found.training) == {"root", "base", "sft", "reward"}
+    cost = found.provenance["cost"]
+    assert cost["training"] > 0 and cost["asking"] > 0 and 0 < cost["asked"] == cost["answers"]
     assert {(e.parent, e.child) for e in found.effects.itertuples()} == {("root", "base"), ("base", "sft")}
     forms = {node: load_run(folder / "trace" / "runs" / node).manifest["settings"]["chat"] for node in ("base", "sft")}
     assert forms == {"base": False, "sft": True}
