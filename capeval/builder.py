@@ -271,10 +271,19 @@ def build_units(planned: Sequence[Planned]) -> list[Unit]:
                 "parents": {need: by_name[need].digest for need in one.needs},
             },
             needs=tuple(need for need in one.needs if need in names),
-            cost=cost(one.recipe),
+            cost=cost(one.recipe) * width(one, by_name),
         )
         for one in missing
     ]
+
+
+def width(one: Planned, by_name: Mapping[str, Planned]) -> float:
+    """How much longer a token takes than in a model of 4 layers, 128 wide: about as width × layers."""
+    while one.parent and one.parent in by_name:
+        one = by_name[one.parent]
+    model = one.recipe.model if isinstance(one.recipe, Init) else {}
+    sizes = (model.get("hidden_size", 128), model.get("num_hidden_layers", 4))
+    return sizes[0] * sizes[1] / 512 if all(isinstance(size, int) for size in sizes) else 1.0
 
 
 def cost(made: Recipe) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from capeval import runner
-from capeval.builder import BuildOptions, Planned, build_units, options_as_mapping, plan, training_of
+from capeval.builder import BuildOptions, Planned, build_units, options_as_mapping, plan, training_of, width
 from capeval.core import Tree
 from capeval.digest import digest
 from capeval.errors import UsageError
@@ -70,6 +70,7 @@ def trace_built(
     asked = [one for one in planned if one.recipe.stage != "reward"]
     units = build_units(planned)
     names = {unit.name for unit in units}
+    by_name = {one.node: one for one in planned}
     places = {one.node: folder / "runs" / folder_name(one.node) for one in asked}
     for one in asked:
         own = replace(ask, node=one.node, out=places[one.node], chat=ask.chat or one.tuned)
@@ -82,7 +83,7 @@ def trace_built(
                 function="capeval.pipeline:ask_node",
                 arguments={"planned": one, "suite": suite, "ask": own, "mark": mark},
                 needs=(one.node,) if one.node in names else (),
-                cost=_COST_OF_ASKING,
+                cost=_COST_OF_ASKING * width(one, by_name),
             )
         )
     work(units, workers=build.workers, watch=watch)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from capeval import builder
-from capeval.builder import BuildOptions, plan, train
+from capeval.builder import BuildOptions, build_units, plan, train
 from capeval.errors import BadFileError, EngineError, MissingError, UsageError
 from capeval.store.files import read_json
 from capeval.zoo import load_tree
@@ -210,6 +210,13 @@ def test_trees_that_can_not_be_built(tmp_path: Path) -> None:
     own = stage("reward", "reward", reward["recipe"], "ppo")
     refused([root, base, sft, ppo, own], "the parents and reward models of ppo, reward form a cycle")
     refused([{"name": "root", "kind": "base"}], "has no recipes, so there is nothing to train")
+
+
+def test_a_wider_model_is_begun_first(tmp_path: Path) -> None:
+    found = plan(load_tree("lab-scale"), BuildOptions(models=tmp_path), home=tmp_path)
+    costs = {unit.name: unit.cost for unit in build_units(found)}
+    assert costs["base-32"] < costs["base-64"] < costs["base-128"] < costs["base-192"]
+    assert costs["sft-192"] > costs["sft-32"]
 
 
 def test_a_name_leads_nowhere_else(tmp_path: Path) -> None:
