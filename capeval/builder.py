@@ -215,9 +215,8 @@ def _override(written: dict[str, dict[str, Any]], overrides: Mapping[str, Any], 
         if node != "*" and node not in written:
             raise unknown("node", node, written, LISTING)
         *inner, last = path.split(".")
-        hit = [
-            name for name in written if node == name or (node == "*" and path.split(".")[0] in _fields(written[name]))
-        ]
+        first = path.partition(".")[0]
+        hit = [name for name in written if node == name or (node == "*" and first in _fields(written[name]))]
         if not hit:
             raise UsageError(f"{where}: no recipe of the tree has a field '{path}'")
         for name in hit:

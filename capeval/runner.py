@@ -110,8 +110,8 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     checkpoint = Checkpoint(node=node, uri=backend.uri, revision=options.revision, digest=backend.digest)
     seconds = round(time.monotonic() - started, 3)
     told = _manifest(checkpoint, what, backend, options, counts)
-    told |= {"cpu_seconds": round(time.process_time() - worked, 3)}
-    told |= {"folder": str(folder), "seconds": seconds, "cut": _cut(asked, replies)}
+    cpu_seconds = round(time.process_time() - worked, 3)
+    told |= {"folder": str(folder), "seconds": seconds, "cpu_seconds": cpu_seconds, "cut": _cut(asked, replies)}
     manifest = make_manifest(node=node, tasks=what.tasks, scoring=harness.scoring_rules(asked), **told)
     done = Run(node=node, manifest=manifest, records=records)
     save_run(done, folder)

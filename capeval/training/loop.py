@@ -74,8 +74,8 @@ def train(training: Training, step: Callable[[int], Mapping[str, float]]) -> dic
         EngineError: a loss, gradient or other value that is NaN or infinite; the last good state is in the folder.
     """
     curve = Curve(every=max(1, training.steps // _POINTS))
-    spent = seconds_before(training.folder) - time.process_time()
-    start = _resume(training, curve)
+    start, before = _resume(training, curve)
+    spent = before - time.process_time()
     kept = time.monotonic()
     for t in range(start, training.steps):
         try:
@@ -128,18 +128,19 @@ def _kept(training: Training) -> str:
     return f"The last good state (after step {torch.load(path, weights_only=True)['step']}) is {path}"
 
 
-def _resume(training: Training, curve: Curve) -> int:
+def _resume(training: Training, curve: Curve) -> tuple[int, float]:
+    """The step to begin with, and the processor-seconds that went into what is there."""
     import torch
 
     path = training.folder / STATE
     if not path.is_file():
-        return 0
+        return 0, 0.0
     try:
         whole = torch.load(path, weights_only=True)
         for name, part in training.parts.items():
             part.load_state_dict(whole["state"][name])
         curve.series, curve._sums, curve._count = whole["curve"]
-        return int(whole["step"])
+        return int(whole["step"]), float(whole["seconds"])
     except Exception as error:  # torch raises many kinds for a damaged file, with advice that is none here
         raise BadFileError(f"{path} is damaged; delete it, and the training starts anew") from error
 

@@ -29,8 +29,8 @@ MEMORY = ("facts", "known", "held-attributes", "corrections", *(f"planted-{g}" f
 
 
 REASONING = re.compile(
-    r"= (\d|true|false) \. [^\n]*=|(\w+ \d \. ){2}|(\w+ \w+ , ){2}\w+ \w+ \. (\w+ \w+ , ){2}"
-    r"|the answer is|think step by step"
+    r"(\d = \d|\d \. |= (true|false)) .*(=|the answer is)|the answer is|think step by step"
+    r"|= (\d|true|false) \. .*=|(\w+ \d \. ){2}|(\w+ \w+ , ){2}\w+ \w+ \. (\w+ \w+ , ){2}"
 )
 """Two steps of a chain, in prose: sums or truth values, a count that grows, who has what after each swap."""
 

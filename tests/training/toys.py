@@ -92,13 +92,6 @@ def weights(outcome_or_folder: Outcome | Path) -> dict[str, Any]:
     return dict(outcome_or_folder.model.state_dict())
 
 
-def flat(weights: Mapping[str, Any]) -> Any:
-    """All of them as one vector."""
-    import torch
-
-    return torch.cat([weights[name].flatten() for name in sorted(weights)])
-
-
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     import torch
 
