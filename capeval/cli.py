@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,8 @@ def _asking(command: Any) -> Any:
         click.option("--dtype", default="", help="float32, bfloat16 …; float32 on CPU by default."),
         click.option("--chat", is_flag=True, help="Ask through the checkpoint's chat template."),
         click.option("--system", default="", help="System prompt; without --chat it stands before the text."),
+        click.option("--shots-as", type=click.Choice(["turns", "text"]), default="turns", show_default=True,
+                     help="With --chat: each example its own turn, or all in the question."),
         click.option("--batch-tokens", type=click.IntRange(min=1), default=16_384, show_default=True,
                      help="Tokens per batch."),
         click.option("--seed", default=0, show_default=True, help="Seed of sampled answers."),
@@ -110,9 +113,15 @@ _out = click.option("--out", type=click.Path(path_type=Path), help="Folder to wr
 @click.option("--node", default="", help="Name of the node; the checkpoint's folder name by default.")
 @click.option("--revision", default="", help="Branch, tag or commit of a hub id.")
 @_asking
+@click.option(
+    "--show",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Print the first N prompts of every task file as the model reads them, and stop.",
+)
 @_out
 @_json
-def run(model: str, suite: str, as_json: bool, **options: Any) -> None:
+def run(*, model: str, suite: str, show: int | None, as_json: bool, **options: Any) -> None:
     """Evaluate one checkpoint: table, run folder with report.html.
 
     A killed run goes on where it stopped: give the same command again.
@@ -120,13 +129,22 @@ def run(model: str, suite: str, as_json: bool, **options: Any) -> None:
     \b
     capeval run --model ./my-checkpoint --suite smoke
     capeval run --model org/name --suite cot --limit 50 --json
+    capeval run --model ./my-checkpoint --suite cot --chat --show 1
     """
     from capeval.report.page import write_report
-    from capeval.report.terminal import print_run
+    from capeval.report.terminal import print_prompts, print_run
     from capeval.runner import RunOptions
     from capeval.runner import run as evaluate
+    from capeval.runner import show as prompts_of
     from capeval.tracer import inspect
 
+    if show:
+        prompts = prompts_of(model, suite, show, options=RunOptions(**options))
+        if as_json:
+            _print_json({"prompts": [asdict(prompt) for prompt in prompts]})
+        else:
+            print_prompts(prompts, _console())
+        return
     done = evaluate(model, suite, options=RunOptions(progress=not as_json, **options))
     seen = inspect(done)
     folder = Path(done.manifest["folder"])
@@ -135,7 +153,7 @@ def run(model: str, suite: str, as_json: bool, **options: Any) -> None:
         tables = {"scores": seen.scores, "contrasts": seen.effects}
         _print_json({"node": done.node, "report": str(page), "manifest": dict(done.manifest)} | tables)
     else:
-        print_run(done, seen.scores, seen.effects, _console())
+        print_run(done, seen, _console())
         click.echo(f"run: {folder}   report: {page}")
 
 
@@ -417,7 +435,7 @@ def import_(path: Path, out: Path | None, mapping: str, filter_: str, numbers_on
     if as_json:
         _print_json({"node": done.node, "folder": str(folder), "scores": seen.scores})
     else:
-        print_run(done, seen.scores, seen.effects, _console())
+        print_run(done, seen, _console())
         click.echo(f"run: {folder}")
 
 

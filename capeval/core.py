@@ -50,11 +50,21 @@ RECORD_COLUMNS: dict[str, str] = {
     "n_tokens": "tokens generated, or missing",
     "length": "characters answered, or missing",
     "flag": "truncated, unextracted, refused, empty or '' : why an answer counts as wrong beyond being wrong",
+    "rung": "the filter of the ladder that found the answer; empty without a ladder, and where none found one",
     "error": "an engine's, API's or data set's failure; then the score is missing",
 }
 """One row per item and sample. A tree's records have the column `node` in front."""
 
 FLAGS = ("", "truncated", "unextracted", "refused", "empty")
+
+SUMMARIES: dict[str, str] = {
+    "slope": "points per doubling of 1 + k: least-squares slope of an item's score on log2(1 + k) over k-shot settings",
+    "area": "mean height of an item's curve over log2(1 + k), by trapezoids: one score for all k-shot settings",
+    "mean": "mean of an item's scores over all settings (wordings)",
+    "spread": "largest minus smallest score of an item over all settings: 1 where the wording decides",
+    "gap": "first setting minus second: an item that was shifted (distracted, larger numbers) against itself as it was",
+}
+"""Scores of an item over all settings that it was asked in; each becomes a setting of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +139,10 @@ class TaskSpec:
     scorer: str = ""
     """Which rule scores an answer."""
     settings: tuple[str, ...] = ()
+    summaries: tuple[str, ...] = ()
+    """Of `SUMMARIES`: what the settings amount to together. They are the task's headline, not a single setting."""
+    reference: str = ""
+    """Task of the suite that this one shifts: the gap to it is estimated in every setting that both have."""
     headline: bool = True
     """False for a second metric of items that another task already counts: in the ledger, not in the headlines."""
     source: str = ""
@@ -210,8 +224,9 @@ class Tree:
         raise KeyError(name)
 
     def second_metrics(self) -> frozenset[str]:
-        """Names of the tasks that stay out of the headlines."""
-        return frozenset(task.name for task in self.tasks if not task.headline)
+        """What stays out of the headlines: names of tasks, and "task setting" where a summary stands for settings."""
+        tasks = {task.name for task in self.tasks if not task.headline}
+        return frozenset(tasks | {f"{t.name} {setting}" for t in self.tasks if t.summaries for setting in t.settings})
 
     def edges(self) -> tuple[Contrast, ...]:
         """Child − parent for every stage that has one: what must be explained."""
@@ -249,6 +264,13 @@ class TaskSource:
     """Field of a document that names its cluster (an article), instead of a fixed one."""
     filter: str = ""
     """lm-eval filter whose result counts; empty: the task's first."""
+    ladder: tuple[str, ...] = ()
+    """Filters from the strictest to the most lenient, instead of one: the first that finds an answer decides. In an
+    answer that was cut by the length limit only the first may look, at whole lines."""
+    shots: int | None = None
+    """Examples to show, instead of the file's `num_fewshot`."""
+    drawn: int = 0
+    """Examples to draw, of which the first `shots` are shown: settings of one ladder then show nested examples."""
     metric: str = ""
     """lm-eval metric that counts; empty: the task spec's."""
     override: Mapping[str, Any] = field(default_factory=dict)
@@ -256,6 +278,8 @@ class TaskSource:
     presentation: Presentation = ""
     """`document`: plain text in every run. `dialogue`: the chat template in a run with --chat, in another the same
     messages as `Q: …` and `A: …`. Empty: the chat template in a run with --chat, in another plain text."""
+    pair_by: str = ""
+    """Template of what an item is known by, instead of its whole document: shifted items pair with what they were."""
     turns: str = ""
     """Field of a document that holds the earlier turns of its dialogue (user, assistant, user, assistant …)."""
 
@@ -409,6 +433,17 @@ SCORE_COLUMNS: dict[str, str] = {
     "chance": "score of a guesser",
 }
 """Columns of a trace's score table: one row per node, task and setting."""
+
+RUNG_COLUMNS: dict[str, str] = {
+    "node": "name of the node",
+    "task": "task, or task:subset",
+    "setting": "how it was asked",
+    "rung": "filter of the ladder that found the answers; empty: none did",
+    "n": "items",
+    "share": "of the items of this node, task and setting",
+    "score": "mean over the items of this rung",
+}
+"""By which rung of the extraction ladder answers were found: one row per node, task, setting and rung."""
 
 PUBLISHED_COLUMNS: dict[str, str] = {
     "node": "name of the node",

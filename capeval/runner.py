@@ -9,6 +9,7 @@ twice.
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import sys
@@ -16,12 +17,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from capeval import harness
-from capeval.backends import Backend, BackendSettings, open_backend
+from capeval.backends import Backend, BackendSettings, Piece, open_backend
 from capeval.core import Checkpoint, Reply, Request, Suite
 from capeval.digest import digest
 from capeval.store.files import make_folder
@@ -31,6 +32,8 @@ from capeval.store.runs import Run, folder_name, make_manifest, refuse_foreign, 
 from capeval.suites import load_suite
 
 RUNS = Path("runs")
+_SHOWN = 8_000
+"""Characters of a first prompt that a manifest keeps."""
 _KINDS = ("loglikelihood", "perplexity", "generate")
 
 
@@ -53,10 +56,11 @@ class RunOptions:
     dtype: str = ""
     """float32, bfloat16 …; empty: float32 on CPU, the checkpoint's own on a GPU."""
     chat: bool = False
-    """Ask through the checkpoint's chat template; each shot is a turn, lm-eval's default. A suite's
-    sources may say otherwise (`presentation`)."""
+    """Ask through the checkpoint's chat template. A suite's sources may say otherwise (`presentation`)."""
     system: str = ""
     """System prompt."""
+    shots_as: harness.ShotsAs = "turns"
+    """In a chat: every example a question and an answer of its own, or all of them text of the one question."""
     batch_tokens: int = 16_384
     """Tokens (padding and room for answers included) that one batch may hold."""
     seed: int = 0
@@ -93,16 +97,13 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     options = options or RunOptions()
     started, worked = time.monotonic(), time.process_time()
     what = load_suite(suite)
-    settings = BackendSettings(
-        revision=options.revision, device=options.device, dtype=options.dtype, batch_tokens=options.batch_tokens
-    )
-    backend = open_backend(options.backend, model, settings)
+    backend = _open(model, options)
     node = options.node or node_name(model)
     first = f"-first{options.limit}" if options.limit else ""  # a glance must not replace the whole
     folder = options.out or RUNS / f"{folder_name(node)}-{folder_name(what.name)}{first}"
     refuse_foreign(folder, node=node, uri=backend.uri)
     with _folder(folder):
-        asked = _prepared(what, _form(backend, options), options.limit, options.seed)
+        asked = _asked(what, backend, options)
         requests = harness.requests_of(asked)
         with Journal.open((folder if options.out else RUNS) / "journal.sqlite") as journal:
             replies, counts = _answers(backend, requests, journal, options)
@@ -112,10 +113,73 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     told = _manifest(checkpoint, what, backend, options, counts)
     cpu_seconds = round(time.process_time() - worked, 3)
     told |= {"folder": str(folder), "seconds": seconds, "cpu_seconds": cpu_seconds, "cut": _cut(asked, replies)}
+    told |= {"dropped": _dropped(asked), "prompting": _prompting(asked, backend, options)}
     manifest = make_manifest(node=node, tasks=what.tasks, scoring=harness.scoring_rules(asked), **told)
     done = Run(node=node, manifest=manifest, records=records)
     save_run(done, folder)
     return done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """One prompt as the engine reads it."""
+
+    task: str
+    """Task and setting."""
+    path: str
+    presentation: str
+    item: int
+    """Place of the document in its file, from 1."""
+    shots: int
+    pieces: tuple[Piece, ...]
+    continuations: tuple[str, ...]
+    """What is scored after it; empty where an answer is generated."""
+    generation: Mapping[str, Any]
+
+
+def show(model: str, suite: str, n: int, *, options: RunOptions | None = None) -> list[Prompt]:
+    """The first prompts of every task file, as the engine would read them; nothing is asked.
+
+    Args:
+        model: Checkpoint folder or hub id.
+        suite: Suite name, or path of a suite file.
+        n: Prompts of each file.
+        options: How to ask.
+
+    Raises:
+        UsageError, BadFileError, MissingError: as `run`.
+    """
+    options = replace(options or RunOptions(), limit=n)
+    backend = _open(model, options)
+    return [
+        _prompt(one, number, backend)
+        for one in _asked(load_suite(suite), backend, options)
+        for number in range(len(one.documents))
+    ]
+
+
+def _prompt(one: harness.Asked, number: int, backend: Backend) -> Prompt:
+    document = one.documents[number]
+    first = document.requests[0][0]
+    shots = int(one.task.config.num_fewshot) - document.dropped
+    return Prompt(
+        task=one.label, path=one.source.path, presentation=one.presentation, item=number + 1, shots=shots,
+        pieces=tuple(backend.pieces(first.text)),
+        continuations=tuple(s[0].continuation for s in document.requests if s[0].continuation),
+        generation=first.generation,
+    )  # fmt: skip
+
+
+def _asked(suite: Suite, backend: Backend, options: RunOptions) -> list[harness.Asked]:
+    """The suite's tasks and prompts, with whole shots left out where the model could not read all."""
+    return harness.fit(_prepared(suite, _form(backend, options), options.limit, options.seed), backend.overflow)
+
+
+def _open(model: str, options: RunOptions) -> Backend:
+    settings = BackendSettings(
+        revision=options.revision, device=options.device, dtype=options.dtype, batch_tokens=options.batch_tokens
+    )
+    return open_backend(options.backend, model, settings)
 
 
 _PREPARED: dict[str, list[harness.Asked]] = {}
@@ -169,7 +233,8 @@ def _answers(
 def _form(backend: Backend, options: RunOptions) -> harness.Form:
     if not options.chat:
         return harness.Form(system=options.system)
-    return harness.Form(chat=backend.chat, template=backend.chat_template(), system=options.system)
+    template = backend.chat_template()
+    return harness.Form(chat=backend.chat, template=template, system=options.system, shots_as=options.shots_as)
 
 
 def _manifest(
@@ -191,13 +256,43 @@ def _manifest(
     }
 
 
+def _dropped(asked: Sequence[harness.Asked]) -> dict[str, dict[str, int]]:
+    """By task and setting: prompts that lost whole shots, and how many."""
+    found: dict[str, dict[str, int]] = {}
+    for one in asked:
+        lost = [document.dropped for document in one.documents if document.dropped]
+        if lost:
+            part = found.setdefault(one.label, {"prompts": 0, "shots": 0})
+            part["prompts"] += len(lost)
+            part["shots"] += sum(lost)
+    return found
+
+
+def _prompting(asked: Sequence[harness.Asked], backend: Backend, options: RunOptions) -> dict[str, Any]:
+    """How the node was asked: the template and system prompt, and of every task its form, shots and first prompt."""
+    first: dict[str, dict[str, Any]] = {}
+    for one in asked:
+        prompt = _prompt(one, 0, backend)
+        leading = itertools.takewhile(lambda piece: piece.special, prompt.pieces)
+        first.setdefault(
+            one.label,
+            {
+                "presentation": prompt.presentation, "shots": int(one.task.config.num_fewshot),
+                "begins_with": [piece.text for piece in leading],
+                "first_prompt": "".join(piece.text for piece in prompt.pieces)[:_SHOWN],
+            },
+        )  # fmt: skip
+    template = backend.chat_template() if options.chat else ""
+    return {"chat_template": template, "system": options.system, "shots_as": options.shots_as, "tasks": first}
+
+
 def _cut(asked: Sequence[harness.Asked], replies: Sequence[Reply]) -> dict[str, dict[str, int]]:
     """By task and setting: prompts that did not fit into the model's window, and the tokens that they lost."""
     prompts: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     following = iter(replies)
     for one in asked:
-        name = f"{one.source.task} {one.source.setting}"
+        name = one.label
         for _ in harness.requests_of([one]):
             lost = next(following).cut
             prompts[name] += lost > 0

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 
-from capeval.core import ClusterRole, Orientation, TaskSpec
+from capeval.core import SUMMARIES, ClusterRole, Orientation, TaskSpec
 from capeval.errors import BadFileError, unknown
 
 T = TypeVar("T")
@@ -179,11 +179,17 @@ def task_spec(data: Mapping[str, Any], where: str) -> TaskSpec:
     clean["margin"] = margin
     clean["chance"] = number(data.get("chance", 0.0), f"{where}: chance") or 0.0
     clean["settings"] = texts(data, "settings", where)
+    clean["summaries"] = texts(data, "summaries", where)
+    for summary in clean["summaries"]:
+        one_of(summary, SUMMARIES, f"{where}: summaries")
     clean |= {key: flag(data, key, where, default=True) for key in ("binary", "headline")}
     return TaskSpec(**clean)
 
 
-_TASK_TEXT = ("name", "capability", "metric", "cluster", "threshold", "scorer", "source", "licence", "citation", "note")
+_TASK_TEXT = (
+    "name", "capability", "metric", "cluster", "threshold", "scorer", "reference", "source", "licence", "citation",
+    "note",
+)  # fmt: skip
 
 
 def _refuse_unwritable(value: Any, where: str, key: str) -> None:

@@ -10,6 +10,7 @@ A suite names lm-eval task files and says for each which task, setting and clust
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from capeval import strict
-from capeval.core import Presentation, Suite, TaskSource, TaskSpec
+from capeval.core import SUMMARIES, Presentation, Suite, TaskSource, TaskSpec
 from capeval.digest import digest, digest_file
 from capeval.errors import BadFileError, MissingError, UsageError, unknown
 from capeval.shipped import folder
@@ -26,16 +27,20 @@ from capeval.shipped import folder
 LM_EVAL = "lm_eval:"
 """Prefix of a path inside lm-eval's own tasks."""
 _LISTING = "capeval list suites"
-_SUITE_KEYS = {"name", "title", "tasks", "contrasts"}
-_SOURCE_KEYS = {"path", "setting", "cluster", "cluster_field", "filter", "metric", "override", "presentation", "turns"}
+_SUITE_KEYS = {"name", "title", "tasks", "contrasts", "suites"}
+_SOURCE_KEYS = {
+    "path", "setting", "cluster", "cluster_field", "filter", "ladder", "shots", "metric", "override", "presentation",
+    "turns", "pair_by",
+}  # fmt: skip
 _TASK_KEYS = {f.name for f in fields(TaskSpec)} - {"settings"} | {"sources"}
 _FUNCTION = re.compile(r"!function\s+[\"']?(\w+)\.\w+")
 _INCLUDE = re.compile(r"^include:\s*[\"']?([^\"'\s\[\]]+)", re.MULTILINE)
 
 
 def list_suites() -> list[str]:
-    """Names of the suites that ship."""
-    return sorted(path.stem for path in (folder("tasks") / "suites").glob("*.yaml"))
+    """Names of the suites that ship; those in a folder have its name in front (lab/icl)."""
+    root = folder("tasks") / "suites"
+    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
 
 
 def load_suite(name: str) -> Suite:
@@ -45,25 +50,40 @@ def load_suite(name: str) -> Suite:
         UsageError: for a name that is neither.
         BadFileError: malformed YAML, unknown keys, a task without sources, a source that matches no file.
     """
-    path = _suite_path(name)
+    return _load(_suite_path(name), ())
+
+
+def _load(path: Path, outer: tuple[Path, ...]) -> Suite:
+    """The suite in a file; `outer` are the files that hold it."""
     data = strict.read_yaml(path)
     strict.refuse_unknown(data, _SUITE_KEYS, str(path), _LISTING)
-    home = folder("tasks") if path.parent == folder("tasks") / "suites" else path.parent.resolve()
-    tasks, sources = [], []
+    if path in outer:
+        raise BadFileError(f"{path}: the suite holds itself; take it out of its 'suites'")
+    shipped = path.is_relative_to(folder("tasks") / "suites")
+    home = folder("tasks") if shipped else path.parent.resolve()
+    parts = [_load(_suite_path(inner), (*outer, path)) for inner in strict.texts(data, "suites", str(path))]
+    tasks = [task for part in parts for task in part.tasks]
+    sources = [source for part in parts for source in part.sources]
+    contrasts = [pair for part in parts for pair in part.contrasts]
     for entry in strict.mappings(data, "tasks", str(path)):
         spec, found = _task(entry, home, path)
         tasks.append(spec)
         sources += found
     if not tasks:
         raise BadFileError(f"{path}: a suite needs tasks")
-    if twice := {t.name for t in tasks if sum(u.name == t.name for u in tasks) > 1}:
+    names = [task.name for task in tasks]
+    if twice := {name for name in names if names.count(name) > 1}:
         raise BadFileError(f"{path}: two tasks are called {', '.join(sorted(twice))}; list both files as its sources")
+    for task in tasks:
+        if task.reference and task.reference not in names:
+            raise BadFileError(f"{path}: reference: {unknown('task', task.reference, names, 'capeval list tasks')}")
+    contrasts += _contrasts(data, {s.setting for s in sources}, path)
     return Suite(
         name=str(data.get("name") or path.stem),
         title=str(data.get("title") or ""),
         tasks=tuple(tasks),
         sources=tuple(sources),
-        contrasts=_contrasts(data, {s.setting for s in sources}, path),
+        contrasts=tuple(dict.fromkeys(contrasts)),
         digest=digest(data, [_source_digest(source) for source in sources]),
     )
 
@@ -101,32 +121,74 @@ def _task(entry: dict[str, Any], home: Path, path: Path) -> tuple[TaskSpec, list
     ]
     if not sources:
         raise BadFileError(f"{where} needs sources: the lm-eval task files that feed it")
-    return replace(spec, settings=tuple(dict.fromkeys(s.setting for s in sources))), sources
+    settings = tuple(dict.fromkeys(s.setting for s in sources))
+    _check_summaries(spec, settings, where)
+    return replace(spec, settings=settings), sources
+
+
+def _check_summaries(spec: TaskSpec, settings: tuple[str, ...], where: str) -> None:
+    """Several settings, and k-shot ones where k counts."""
+    if not spec.summaries:
+        return
+    if len(settings) < 2:
+        raise BadFileError(f"{where}: summaries put several settings together; it has {len(settings)}")
+    if "gap" in spec.summaries and len(settings) != 2:
+        raise BadFileError(f"{where}: a gap lies between two settings, the shifted one first; it has {len(settings)}")
+    if taken := set(settings) & set(SUMMARIES):
+        raise BadFileError(f"{where}: '{taken.pop()}' is the name of a summary; call the setting otherwise")
+    for setting in settings if {"slope", "area"} & set(spec.summaries) else ():
+        if shots_of(setting) is None:
+            raise BadFileError(f"{where}: slope and area need k-shot settings (0-shot, 1-shot …), not '{setting}'")
+
+
+def shots_of(setting: str) -> int | None:
+    """k of a setting called `k-shot`, else None."""
+    found = re.fullmatch(r"(\d+)-shot", setting)
+    return int(found[1]) if found else None
 
 
 def _sources(data: dict[str, Any], spec: TaskSpec, home: Path, where: str) -> Iterator[TaskSource]:
     """One source for each file that the path names; `*` is a wildcard, as in a shell."""
     strict.refuse_unknown(data, _SOURCE_KEYS, f"{where}: source", _LISTING)
-    for key in ("path", "setting"):
+    shots = _shots(data, where)
+    for key in ("path",) if len(shots) > 1 else ("path", "setting"):
         if not data.get(key):
             raise BadFileError(f"{where}: every source needs '{key}'")
+    if len(shots) > 1 and data.get("setting"):
+        raise BadFileError(f"{where}: a ladder of shots names its settings itself (0-shot, 1-shot …); drop 'setting'")
+    ladder = strict.texts(data, "ladder", f"{where}: source")
+    if ladder and data.get("filter"):
+        raise BadFileError(f"{where}: a source has 'filter' or 'ladder', not both")
     if data.get("cluster") and data.get("cluster_field"):
         raise BadFileError(f"{where}: a source has 'cluster' or 'cluster_field', not both")
     override = data.get("override") or {}
     if not isinstance(override, dict):
         raise BadFileError(f"{where}: 'override' must be a mapping of lm-eval's keys")
-    for path in _expand(str(data["path"]), home, where):
+    for path, k in itertools.product(_expand(str(data["path"]), home, where), shots or (None,)):
         yield TaskSource(
             path=path,
             task=spec.name,
-            setting=str(data["setting"]),
+            setting=str(data.get("setting") or f"{k}-shot"),
             cluster=str(data.get("cluster") or "").replace("{stem}", Path(path).stem),
             cluster_field=strict.text(data, "cluster_field", f"{where}: source"),
             filter=str(data.get("filter") or ""),
+            ladder=ladder,
+            shots=k,
+            drawn=max(shots, default=0),
             metric=str(data.get("metric") or ""),
             override=override,
+            pair_by=strict.text(data, "pair_by", f"{where}: source"),
             **_shown(data, where),
         )
+
+
+def _shots(data: dict[str, Any], where: str) -> list[int]:
+    """`shots: [0, 1, 2, 4]`: a ladder, one setting each; `shots: 4`: as many in the one setting."""
+    given = data.get("shots")
+    shots = given if isinstance(given, list) else [] if given is None else [given]
+    if any(not isinstance(k, int) or isinstance(k, bool) or k < 0 for k in shots) or len(set(shots)) < len(shots):
+        raise BadFileError(f"{where}: source: 'shots' must be a number of examples, or a list of different ones")
+    return shots
 
 
 def _shown(data: dict[str, Any], where: str) -> dict[str, Any]:

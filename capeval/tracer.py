@@ -20,7 +20,8 @@ from capeval.attribution.effects import ALPHA, ledger
 from capeval.attribution.flips import flip_table
 from capeval.attribution.pairing import cells
 from capeval.attribution.published import load_published, published_effects
-from capeval.attribution.scores import score_table
+from capeval.attribution.scores import rung_table, score_table
+from capeval.attribution.summaries import with_summaries
 from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree
 from capeval.digest import digest_file
 from capeval.errors import MissingError, PairingError, UsageError, unknown
@@ -98,13 +99,14 @@ def assemble(
     """The trace of a tree whose records are at hand (columns of `core.RECORD_COLUMNS` with `node` in front)."""
     if not ALPHAS[0] <= alpha <= ALPHAS[1]:
         raise UsageError(f"alpha must lie between {ALPHAS[0]:g} and {ALPHAS[1]:g}; it is {alpha}")
-    collapsed = cells(records)
+    collapsed = with_summaries(tree, cells(records))
     edges = tree.edges()
     published = load_published({s.name: s.published for s in tree.stages if s.published})
     return Trace(
         tree=tree,
         effects=ledger(tree, collapsed, (*edges, *tree.contrasts), alpha=alpha, seed=seed),
         scores=score_table(tree, collapsed),
+        rungs=rung_table(collapsed),
         published=published,
         published_effects=published_effects(tree, published),
         flips=flip_table(records, edges, points={t.name for t in tree.tasks if t.unit == "points"}),

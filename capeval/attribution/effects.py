@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capeval.attribution.pairing import Cells, pair, shares
+from capeval.attribution.gaps import Gap, gaps
+from capeval.attribution.pairing import Cells, estimate, pair, shares
 from capeval.attribution.sentences import label_of, sentence
+from capeval.attribution.summaries import spec_in
 from capeval.core import EFFECT_COLUMNS, Contrast, TaskSpec, Tree
 from capeval.errors import PairingError
 from capeval.stats.answers import decide, inside_margin
@@ -60,10 +62,14 @@ def ledger(
     """
     specs = {task.name: task for task in tree.tasks}
     rows = [
-        _estimate(question, specs[question.task.partition(":")[0]], tree, cells, alpha=alpha, seed=seed)
+        _estimate(
+            question, spec_in(specs[question.task.partition(":")[0]], question.setting), tree, cells,
+            alpha=alpha, seed=seed,
+        )
         for contrast in contrasts
         for question in _questions(contrast, cells)
-    ]
+    ]  # fmt: skip
+    rows += [_gap_row(gap, tree, alpha) for gap in gaps(tree, cells, tree.edges(), alpha=alpha)]
     frame = pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
     return _answered(frame, alpha)
 
@@ -92,13 +98,7 @@ def _estimate(
 ) -> dict[str, Any]:
     contrast = question.contrast
     parts = [cells[key] for key in question.keys]
-    row: dict[str, Any] = {
-        "tree": tree.name, "contrast": contrast.name, "kind": contrast.kind,
-        "parent": contrast.parent, "child": contrast.child,
-        "capability": spec.capability, "task": question.task, "setting": question.setting,
-        "orientation": spec.orientation, "metric": spec.metric, "unit": spec.unit, "margin": spec.margin,
-        "family": FAMILIES.get(contrast.kind, "tasks"), "certainty": _certainty(tree, contrast), "reason": "",
-    }  # fmt: skip
+    row = _head(tree, contrast, spec, question.task, question.setting)
     try:
         pairs = pair(
             parts,
@@ -113,17 +113,8 @@ def _estimate(
             "confounds": "; ".join(_confounds(tree, contrast)),
         }  # fmt: skip
     weights = np.array([cell.weight for cell in contrast.cells])
-    d = pairs.scores @ weights
-    result = paired_difference(
-        d,
-        clusters=pairs.clusters if spec.cluster_role != "none" else None,
-        role=spec.cluster_role if pairs.clusters is not None else "none",
-        binary=bool(np.isin(d, (-1.0, 0.0, 1.0)).all()) and spec.binary,
-        bounded=spec.unit == "points",
-        alpha=alpha,
-        seed=seed,
-    )
-    confounds = _confounds(tree, contrast)
+    result = estimate(pairs, weights, spec, alpha=alpha, seed=seed)
+    confounds = [*_confounds(tree, contrast), *_read_otherwise(parts)]
     if pairs.reshot and contrast.allow_different_shots:
         confounds.append(f"different shots on {pairs.reshot} items")
     if pairs.represented:
@@ -137,6 +128,25 @@ def _estimate(
         "child_score": _side(pairs.scores, weights) if len(weights) == 2 else float("nan"),
         "confounds": "; ".join(confounds),
         "reason": _unreadable(parts, result, spec),
+    }  # fmt: skip
+
+
+def _head(tree: Tree, contrast: Contrast, spec: TaskSpec, task: str, setting: str) -> dict[str, Any]:
+    """What a row says before anything is estimated."""
+    return {
+        "tree": tree.name, "contrast": contrast.name, "kind": contrast.kind,
+        "parent": contrast.parent, "child": contrast.child,
+        "capability": spec.capability, "task": task, "setting": setting,
+        "orientation": spec.orientation, "metric": spec.metric, "unit": spec.unit, "margin": spec.margin,
+        "family": FAMILIES.get(contrast.kind, "tasks"), "certainty": _certainty(tree, contrast), "reason": "",
+    }  # fmt: skip
+
+
+def _gap_row(gap: Gap, tree: Tree, alpha: float) -> dict[str, Any]:
+    row = _head(tree, gap.contrast, gap.spec, gap.spec.name, gap.setting) | _numbers(gap.estimate, gap.spec, alpha)
+    return row | {
+        "dropped": 0, "parent_score": gap.reference, "child_score": gap.shifted,
+        "confounds": "; ".join(gap.confounds), "reason": "" if gap.estimate.n else "no shared items",
     }  # fmt: skip
 
 
@@ -183,6 +193,15 @@ def _unreadable(parts: list[pd.DataFrame], result: PairedDifference, spec: TaskS
     if spec.cluster_role == "sampled" and 0 < result.n_clusters < MIN_CLUSTERS:
         return f"fewer than six clusters ({result.n_clusters})"
     return ""
+
+
+def _read_otherwise(parts: list[pd.DataFrame]) -> list[str]:
+    """Whether the ends' answers were found by different rungs of the ladder: a change of format, not of capability."""
+    for rung in sorted({str(rung) for part in parts for rung in part["rung"].unique()} - {""}):
+        found = [float((part["rung"] == rung).mean()) for part in parts]
+        if max(found) - min(found) > SHARE_GAP:
+            return [f"answers read otherwise: by {rung} {' against '.join(f'{share:.0%}' for share in found)}"]
+    return []
 
 
 def _confounds(tree: Tree, contrast: Contrast) -> list[str]:

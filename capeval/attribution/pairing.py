@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from capeval.core import TaskSpec
 from capeval.errors import PairingError
+from capeval.stats.paired import PairedDifference, paired_difference
 
 REFUSED_SHARE = 0.01
 """Up to this share of pairs with different shots is dropped and counted; above it the comparison is refused."""
 
-_TEXTS = ("subset", "cluster", "shots", "presentation", "prompt_digest")
+_TEXTS = ("subset", "cluster", "shots", "presentation", "prompt_digest", "rung")
 
 Cells = Mapping[tuple[str, str, str], pd.DataFrame]
 """(node, task or task:subset, setting) → a row per item, indexed by it: score, cluster, shots, presentation, flags."""
@@ -116,6 +118,33 @@ def pair(parts: Sequence[pd.DataFrame], settings: Sequence[str], *, allow_differ
         reshot=int(reshot.sum()),
         represented=int(represented.sum()),
         reworded=int(reworded.sum()),
+    )
+
+
+def estimate(
+    pairs: Pairs, weights: np.ndarray, spec: TaskSpec, *, alpha: float, level: float = 0.95, seed: int = 0
+) -> PairedDifference:
+    """The weighted sum of paired cells, by the rules for the task's scores and clusters.
+
+    Args:
+        pairs: Items with a score in every cell.
+        weights: (cells,).
+        spec: Says whether scores are binary and bounded, and what clusters are.
+        alpha: Level of the decision.
+        level: Confidence of the interval that is shown.
+        seed: Of the cluster sign-flip test.
+    """
+    d = pairs.scores @ weights
+    clustered = pairs.clusters is not None and spec.cluster_role != "none"
+    return paired_difference(
+        d,
+        clusters=pairs.clusters if clustered else None,
+        role=spec.cluster_role if clustered else "none",
+        binary=bool(np.isin(d, (-1.0, 0.0, 1.0)).all()) and spec.binary,
+        bounded=spec.unit == "points",
+        alpha=alpha,
+        level=level,
+        seed=seed,
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from capeval.attribution.pairing import Cells
-from capeval.core import SCORE_COLUMNS, Tree
-from capeval.stats.rates import mean_interval
+from capeval.attribution.summaries import spec_in
+from capeval.core import RUNG_COLUMNS, SCORE_COLUMNS, TaskSpec, Tree
+from capeval.stats.independent import Side
+from capeval.stats.rates import Interval, mean_interval
 
 
 def score_table(tree: Tree, cells: Cells) -> pd.DataFrame:
@@ -14,24 +17,57 @@ def score_table(tree: Tree, cells: Cells) -> pd.DataFrame:
     specs = {task.name: task for task in tree.tasks}
     rows = []
     for (node, task, setting), part in cells.items():
-        spec = specs[task.partition(":")[0]]
+        spec = spec_in(specs[task.partition(":")[0]], setting)
         scored = part[part["score"].notna()]
-        values = scored["score"].to_numpy(float)
-        labels = scored["cluster"].to_numpy(dtype=object)
-        clustered = spec.cluster_role == "sampled" and bool((labels != "").any())
-        binary = spec.binary and bool(scored["score"].isin((0.0, 1.0)).all())
-        interval = mean_interval(
-            values, clusters=labels if clustered else None, binary=binary, bounded=spec.unit == "points"
-        )
+        labels = scored["cluster"]
+        side = score_of(part, spec, bounded=setting not in ("slope", "gap"))
+        ends = side.interval(0.95)
         rows.append(
             {
                 "node": node, "task": task, "setting": setting, "capability": spec.capability,
-                "score": float(values.mean()) if len(values) else float("nan"),
-                "low": interval.low, "high": interval.high, "n": len(values), "missing": len(part) - len(values),
+                "score": side.mean, "low": ends.low, "high": ends.high, "n": side.n, "missing": len(part) - side.n,
                 **{flag: float(scored[flag].mean()) if len(scored) else 0.0
                    for flag in ("truncated", "unextracted", "refused", "empty")},
-                "n_clusters": len(set(labels)) if (labels != "").any() else 0,
+                "n_clusters": labels.nunique() if (labels != "").any() else 0,
                 "metric": spec.metric, "orientation": spec.orientation, "unit": spec.unit, "chance": spec.chance,
             }
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
+
+
+def score_of(part: pd.DataFrame, spec: TaskSpec, *, bounded: bool = True) -> Side:
+    """A cell's mean and its interval: Wilson for rates, clustered where clusters are sampled.
+
+    Args:
+        part: A row per item, as `pairing.cells` makes them.
+        spec: Says whether scores are binary, and what clusters are.
+        bounded: Whether points lie between 0 and 1; a slope's don't.
+    """
+    scored = part[part["score"].notna()]
+    values, labels = scored["score"].to_numpy(float), scored["cluster"].to_numpy(dtype=object)
+    clusters = labels if spec.cluster_role == "sampled" and bool((labels != "").any()) else None
+    binary = spec.binary and bool(np.isin(values, (0.0, 1.0)).all())
+
+    def interval(level: float) -> Interval:
+        return mean_interval(
+            values, clusters=clusters, level=level, binary=binary, bounded=bounded and spec.unit == "points"
+        )
+
+    return Side(mean=float(values.mean()) if len(values) else float("nan"), n=len(values), interval=interval)
+
+
+def rung_table(cells: Cells) -> pd.DataFrame:
+    """Where answers were found: columns of `core.RUNG_COLUMNS`, for the tasks that have a ladder."""
+    rows = []
+    for (node, task, setting), part in cells.items():
+        if not (part["rung"] != "").any():
+            continue
+        for rung, items in part.groupby("rung", sort=False):
+            scores = items["score"].dropna().to_numpy(float)
+            rows.append(
+                {
+                    "node": node, "task": task, "setting": setting, "rung": str(rung), "n": len(items),
+                    "share": len(items) / len(part), "score": float(scores.mean()) if len(scores) else float("nan"),
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(RUNG_COLUMNS))

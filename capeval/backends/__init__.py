@@ -16,13 +16,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module, util
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from capeval.core import Reply, Request
 from capeval.errors import MissingError, unknown
 
 Batch = list[tuple[int, Reply]]
 """Answers with the positions of their requests in the sequence that was asked."""
+
+
+class Piece(NamedTuple):
+    """A special token of a prompt, or a run of others."""
+
+    text: str
+    special: bool
+    tokens: int
+
 
 Known = frozenset[int]
 """Positions of the requests that are answered already; they take part in how batches are cut and are not asked."""
@@ -68,6 +77,14 @@ class Backend(Protocol):
 
     def chat_template(self) -> str:
         """The template itself; raises as `chat` does."""
+        ...
+
+    def overflow(self, request: Request) -> int:
+        """Tokens of the prompt that the model's window has no room for (beside what follows); 0 when all fit."""
+        ...
+
+    def pieces(self, text: str) -> list[Piece]:
+        """The prompt as the model reads it: special tokens (also those that the tokenizer adds) and runs of others."""
         ...
 
     def generate(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:

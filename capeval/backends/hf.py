@@ -13,17 +13,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from capeval.backends import BackendSettings, Batch, Known, checkpoint
+from capeval.backends import BackendSettings, Batch, Known, Piece, checkpoint
 from capeval.backends.generation import generate_batches
-from capeval.backends.loading import Engine, load, load_tokenizer
+from capeval.backends.loading import Engine, load, load_tokenizer, load_window
 from capeval.backends.scoring import Row, score_rows
-from capeval.backends.tokens import encode_pair, rolling_windows
+from capeval.backends.tokens import encode, encode_pair, rolling_windows
 from capeval.core import Request
 from capeval.errors import BadFileError, MissingError, UsageError, unknown
 
+_ADDED = 8
+"""Tokens that a tokenizer may add to a text (BOS, EOS, a leading space), at most."""
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
@@ -93,6 +96,32 @@ class HfBackend:
             return str(tokenizer.apply_chat_template(users, **form))
         except (TemplateError, TypeError, ValueError, AttributeError) as error:
             raise BadFileError(f"the chat template of {self.uri} can't be rendered: {error}") from error
+
+    def overflow(self, request: Request) -> int:
+        """See `Backend`."""
+        if request.kind == "perplexity":
+            return 0
+        tokenizer = load_tokenizer(self.folder, self.uri, self.digest)
+        room = load_window(self.folder, self.uri, self.digest)
+        room += 1 if request.kind == "loglikelihood" else -int(request.generation.get("max_gen_toks", 256))
+        # a token says at least one byte, so most prompts need no counting
+        if len(request.text.encode()) + len(request.continuation.encode()) + _ADDED <= room:
+            return 0
+        if request.kind == "generate":
+            return max(0, len(encode(tokenizer, request.text)) - room)
+        context, target = encode_pair(tokenizer, request.text, request.continuation, prefix=0)
+        return max(0, len(context) + len(target) - room)
+
+    def pieces(self, text: str) -> list[Piece]:
+        """See `Backend`."""
+        tokenizer = load_tokenizer(self.folder, self.uri, self.digest)
+        special = set(tokenizer.all_special_ids)
+        found = []
+        for is_special, run in groupby(encode(tokenizer, text), key=special.__contains__):
+            for ids in [[token] for token in run] if is_special else [list(run)]:
+                said = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+                found.append(Piece(said, is_special, len(ids)))
+        return found
 
     def generate(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """See `Backend`."""

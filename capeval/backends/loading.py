@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from capeval.backends.tokens import window_of
-from capeval.errors import BadFileError, EngineError, UsageError
+from capeval.errors import BadFileError, CapevalError, EngineError, UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,23 @@ def load_tokenizer(folder: Path, name: str, digest: str) -> Any:
             return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:  # transformers and tokenizers raise many kinds for a damaged file
             raise BadFileError(f"the tokenizer of {name} can't be loaded: {_first_line(error)}") from error
+
+
+@lru_cache(maxsize=2)
+def load_window(folder: Path, name: str, digest: str) -> int:
+    """Tokens that a checkpoint can read, from its configuration and tokenizer alone.
+
+    Raises:
+        BadFileError, UsageError: as `load`.
+    """
+    from transformers import AutoConfig
+
+    with _quiet():
+        try:
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # transformers raises many kinds for an unknown or damaged configuration
+            raise _unloadable(name, error) from error
+    return window_of(config, load_tokenizer(folder, name, digest))
 
 
 def load(folder: Path, name: str, digest: str, *, device: str, dtype: str) -> Engine:
@@ -112,9 +129,7 @@ def _model(folder: Path, name: str, dtype: Any) -> Any:
                 output_loading_info=True,
             )  # fmt: skip
         except Exception as error:  # transformers raises many kinds for a damaged or unknown checkpoint
-            if "trust_remote_code" in str(error) or "does not recognize this architecture" in str(error):
-                raise UsageError(f"{name} needs code that this transformers lacks: {_first_line(error)}") from error
-            raise BadFileError(f"{name} can't be loaded: {_first_line(error)}") from error
+            raise _unloadable(name, error) from error
     wrong = sorted(report["missing_keys"]) + [str(key) for key in report.get("mismatched_keys", ())]
     if wrong:
         raise BadFileError(
@@ -122,6 +137,12 @@ def _model(folder: Path, name: str, dtype: Any) -> Any:
             f"({wrong[0]}, …); its answers would come from random numbers"
         )
     return model
+
+
+def _unloadable(name: str, error: Exception) -> CapevalError:
+    if "trust_remote_code" in str(error) or "does not recognize this architecture" in str(error):
+        return UsageError(f"{name} needs code that this transformers lacks: {_first_line(error)}")
+    return BadFileError(f"{name} can't be loaded: {_first_line(error)}")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capeval import strict
-from capeval.backends import BackendSettings, Batch, Known
+from capeval.backends import BackendSettings, Batch, Known, Piece
 from capeval.core import Reply, Request
 from capeval.digest import digest
 from capeval.errors import BadFileError, UsageError
@@ -65,6 +65,15 @@ class ScriptedBackend:
         """`user: …`, one line per message."""
         lines = [f"{m['role']}: {m['content']}" for m in messages]
         return "\n".join([*lines, "assistant:"] if add_generation_prompt else lines)
+
+    def overflow(self, request: Request) -> int:
+        """0: it reads any length."""
+        del request
+        return 0
+
+    def pieces(self, text: str) -> list[Piece]:
+        """One run of words; nothing is special."""
+        return [Piece(text, False, len(text.split()))]
 
     def generate(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """What the script says, cut at the first stop string and after `max_gen_toks` words."""

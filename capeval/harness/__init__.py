@@ -8,7 +8,10 @@ lm-eval builds the prompts, filters the answers and scores them, so any YAML tas
 and scores as `lm_eval` itself scores it.
 """
 
-from capeval.harness.prepare import SHOT_SEED, Asked, Form, prepare, question_answer, requests_of
+from capeval.harness.prepare import SHOT_SEED, Asked, Form, ShotsAs, fit, prepare, question_answer, requests_of
 from capeval.harness.score import records, scoring_rules
 
-__all__ = ["SHOT_SEED", "Asked", "Form", "prepare", "question_answer", "records", "requests_of", "scoring_rules"]
+__all__ = [
+    "SHOT_SEED", "Asked", "Form", "ShotsAs", "fit", "prepare", "question_answer", "records", "requests_of",
+    "scoring_rules",
+]  # fmt: skip

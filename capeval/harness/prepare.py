@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import util
 from itertools import cycle
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from capeval.suites import task_file
 
 SHOT_SEED = 1234
 """Seed of drawn examples: lm-eval's default, so that both draw the same."""
+ShotsAs = Literal["turns", "text"]
 _MARKS = {"user": "Q: ", "assistant": "A: "}
 
 
@@ -51,6 +52,8 @@ class Form:
     """That template's text, for the digest."""
     system: str = ""
     """System prompt; in plain text it comes first."""
+    shots_as: ShotsAs = "turns"
+    """In a chat: each example a question and an answer of its own, or all of them text in the one question."""
 
     @property
     def templated(self) -> bool:
@@ -61,7 +64,8 @@ class Form:
     def presentation(self) -> str:
         """The label that goes into the records: runs that differ in it are compared, but marked."""
         if self.templated:
-            return f"chat {digest(self.template, self.system)}"
+            text = ", shots as text" if self.shots_as == "text" else ""
+            return f"chat {digest(self.template, self.system)}{text}"
         plain = "document" if self.chat is None else "question-answer"
         return f"{plain} with system prompt {digest(self.system)}" if self.system else plain
 
@@ -76,6 +80,8 @@ class Document:
     instances: tuple[Any, ...]
     requests: tuple[tuple[Request, ...], ...]
     """For every instance one request, or several samples of it."""
+    dropped: int = 0
+    """Shots that were left out because the model's window has no room for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +91,27 @@ class Asked:
     source: TaskSource
     spec: TaskSpec
     task: Any
-    filter: str
-    presentation: str
+    ladder: tuple[str, ...]
+    """Filters that look for the answer, in this order; one when the source has no ladder."""
+    form: Form
+    limit: int | None
+    seed: int
     documents: tuple[Document, ...]
+
+    @property
+    def filter(self) -> str:
+        """The filter that counts, the strictest of a ladder."""
+        return self.ladder[0]
+
+    @property
+    def presentation(self) -> str:
+        """The form's label, as records have it."""
+        return self.form.presentation
+
+    @property
+    def label(self) -> str:
+        """Task and setting, as manifests name them."""
+        return f"{self.source.task} {self.source.setting}"
 
 
 def prepare(suite: Suite, form: Form, *, limit: int | None = None, seed: int = 0) -> list[Asked]:
@@ -131,6 +155,37 @@ def blaming(source: TaskSource) -> Iterator[None]:
         raise BadFileError(f"{source.path}: lm-eval can't work with it: {type(error).__name__}: {said}") from error
 
 
+def fit(asked: Sequence[Asked], overflow: Callable[[Request], int]) -> list[Asked]:
+    """Leave out whole shots, the last ones first, where a prompt is longer than what the model can read.
+
+    Args:
+        asked: What `prepare` gave.
+        overflow: Tokens of a request that the model's window has no room for, 0 when it fits.
+
+    Raises:
+        UsageError: when no item of a file fits even without shots.
+    """
+    return [_fitted(one, overflow) for one in asked]
+
+
+def _fitted(one: Asked, overflow: Callable[[Request], int]) -> Asked:
+    def too_long(document: Document) -> bool:
+        return any(overflow(samples[0]) for samples in document.requests)
+
+    if one.task.config.num_fewshot and any(map(too_long, one.documents)):
+        with _lm_evals_world(), blaming(one.source):
+            one.task.set_fewshot_seed(seed=SHOT_SEED)
+            one = replace(one, documents=tuple(_documents(one, too_long)))
+    rolling = one.task.OUTPUT_TYPE == "loglikelihood_rolling"  # any length is read, window by window
+    if not rolling and all(map(too_long, one.documents)):
+        least = min(overflow(samples[0]) for document in one.documents for samples in document.requests)
+        raise UsageError(
+            f"{one.source.path}: every item is longer than the model can read, by {least} tokens at least, also "
+            "without examples; choose a suite with shorter items and answers, or a checkpoint with a longer window"
+        )
+    return one
+
+
 def requests_of(asked: Sequence[Asked]) -> list[Request]:
     """All requests, in the order in which `records` takes the replies."""
     return [r for one in asked for document in one.documents for samples in document.requests for r in samples]
@@ -139,19 +194,21 @@ def requests_of(asked: Sequence[Asked]) -> list[Request]:
 def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed: int) -> Asked:
     task = _build(source)
     names = [f.name for f in task._filters]
-    chosen = source.filter or names[0]
-    if chosen not in names:
-        raise BadFileError(f"{source.path}: {unknown('filter', chosen, names, 'capeval list tasks')}")
-    form = _form_of(source, form)
+    ladder = source.ladder or (source.filter or names[0],)
+    for chosen in ladder:
+        if chosen not in names:
+            raise BadFileError(f"{source.path}: {unknown('filter', chosen, names, 'capeval list tasks')}")
     _check_turns(task, source)
-    documents = tuple(_documents(task, source, form, limit, seed))
+    one = Asked(
+        source=source, spec=spec, task=task, ladder=ladder, form=_form_of(source, form), limit=limit, seed=seed,
+        documents=(),
+    )  # fmt: skip
+    documents = tuple(_documents(one))
     if not documents:
         raise BadFileError(f"{source.path}: the task has no documents")
     _check_clusters(source, documents)
     _check_metric(task, source, spec, documents[0])
-    return Asked(
-        source=source, spec=spec, task=task, filter=chosen, presentation=form.presentation, documents=documents
-    )
+    return replace(one, documents=documents)
 
 
 def _form_of(source: TaskSource, form: Form) -> Form:
@@ -211,6 +268,8 @@ def _build(source: TaskSource) -> Any:
         if not isinstance(config.get("task"), str) or "group" in config:
             raise BadFileError(f"{path} is no single lm-eval task; a suite lists the task files of a group instead")
         config |= source.override
+        if source.shots is not None:
+            config["num_fewshot"] = source.shots
         config["custom_dataset"] = config.get("custom_dataset") or partial(_resolve, _data_source(config, path.parent))
         config["dataset_kwargs"] = None
         [task] = TaskManager(include_defaults=False).load([config])["tasks"].values()
@@ -225,7 +284,20 @@ def _build(source: TaskSource) -> Any:
     if task.config.num_fewshot is None:
         task.set_config(key="num_fewshot", value=0)
     task.set_fewshot_seed(seed=SHOT_SEED)
+    _nest_shots(task, max(task.config.num_fewshot, source.drawn))
     return task
+
+
+def _nest_shots(task: Any, drawn: int) -> None:
+    """Always draw so many examples and show the first of them: fewer are then a part of more, item by item."""
+    if not hasattr(task, "sampler"):
+        return
+    draw = task.sampler.sample
+
+    def sample(n: int, *args: Any, **kwargs: Any) -> Any:
+        return draw(drawn, *args, **kwargs)[:n]
+
+    task.sampler.sample = sample
 
 
 def _data_source(config: dict[str, Any], home: Any) -> DataSource:
@@ -243,39 +315,63 @@ def _resolve(source: DataSource, **metadata: Any) -> Any:
     return load_data(source)
 
 
-def _documents(task: Any, source: TaskSource, form: Form, limit: int | None, seed: int) -> Iterator[Document]:
-    """As lm-eval's `build_all_requests`, with the shots noted."""
-    for number, doc in task.doc_iterator(rank=0, limit=limit, world_size=1):
-        state = task.sampler.rnd.getstate() if hasattr(task, "sampler") else None
-        context = plain = _context(task, doc, Form())
-        if form.chat or form.system or source.turns:
-            if state is not None:
-                task.sampler.rnd.setstate(state)  # the same shots once more
-            context = _context(task, doc, _after_turns(form, doc, source, number) if source.turns else form)
-        built = task.construct_requests(
-            doc=doc,
-            ctx=context,
-            metadata=(task.config.task, number, task.config.repeats),
-            apply_chat_template=form.templated,  # plain text keeps the space between "A:" and a choice
-            chat_template=form.chat,
-        )
-        instances = tuple(built) if isinstance(built, list) else (built,)
-        yield Document(
-            doc=doc,
-            item=item_digest(doc if isinstance(doc, dict) else {"doc": doc}),
-            shots=digest(_before_the_question(task, doc, plain)),
-            instances=instances,
-            requests=tuple(tuple(_requests(instance, seed)) for instance in instances),
-        )
+def _documents(one: Asked, too_long: Callable[[Document], bool] | None = None) -> Iterator[Document]:
+    """As lm-eval's `build_all_requests`, with the shots noted; whole shots are left out while a prompt is too long."""
+    for number, doc in one.task.doc_iterator(rank=0, limit=one.limit, world_size=1):
+        draw = one.task.sampler.rnd.getstate() if hasattr(one.task, "sampler") else None
+        shots = one.task.config.num_fewshot
+        document = _document(one, doc, number, shots, draw)
+        while too_long and shots and too_long(document):
+            shots -= 1
+            document = _document(one, doc, number, shots, draw)
+        yield document
 
 
-def _context(task: Any, doc: Any, form: Form) -> Any:
+def _document(one: Asked, doc: Any, number: int, shots: int, draw: Any) -> Document:
+    """One item with so many shots; `draw` is the sampler's state before it draws for this item."""
+    task, source, form = one.task, one.source, one.form
+
+    def context(form: Form) -> Any:
+        if draw is not None:
+            task.sampler.rnd.setstate(draw)  # the same shots every time
+        return _context(task, doc, form, shots)
+
+    plain = context(Form())
+    shown = _after_turns(form, doc, source, number) if source.turns else form
+    built = task.construct_requests(
+        doc=doc,
+        ctx=context(shown) if form.chat or form.system else plain,
+        metadata=(task.config.task, number, task.config.repeats),
+        apply_chat_template=form.templated,  # plain text keeps the space between "A:" and a choice
+        chat_template=form.chat,
+    )
+    instances = tuple(built) if isinstance(built, list) else (built,)
+    return Document(
+        doc=doc,
+        item=_item(doc, source.pair_by),
+        shots=digest(_before_the_question(task, doc, plain)),
+        instances=instances,
+        requests=tuple(tuple(_requests(instance, one.seed)) for instance in instances),
+        dropped=task.config.num_fewshot - shots,
+    )
+
+
+def _item(doc: Any, pair_by: str) -> str:
+    """What the item is called: a digest of its document, or of what the source's template says of it."""
+    from lm_eval.utils import apply_template
+
+    if pair_by:
+        return item_digest({"pair_by": " ".join(str(apply_template(pair_by, doc)).split())})
+    return item_digest(doc if isinstance(doc, dict) else {"doc": doc})
+
+
+def _context(task: Any, doc: Any, form: Form, shots: int) -> Any:
     return task.fewshot_context(
         doc,
-        num_fewshot=task.config.num_fewshot,
+        num_fewshot=shots,
         system_instruction=form.system or None,
         apply_chat_template=form.chat is not None,
-        fewshot_as_multiturn=form.chat is not None,
+        fewshot_as_multiturn=form.chat is not None and form.shots_as == "turns",
         chat_template=form.chat,
         gen_prefix=task.doc_to_prefix(doc),
     )

@@ -46,7 +46,7 @@ def _score_file(asked: Asked, following: Iterator[Reply]) -> list[dict[str, Any]
     instances = []
     for document, given in zip(asked.documents, answers, strict=True):
         for instance, samples in zip(document.instances, given, strict=True):
-            instance.resps = [_response(instance.request_type, reply) for reply in samples]
+            instance.resps = [_response(instance.request_type, reply, asked) for reply in samples]
             instance.filtered_resps = {}
             instances.append(instance)
     asked.task._instances = instances
@@ -54,10 +54,11 @@ def _score_file(asked: Asked, following: Iterator[Reply]) -> list[dict[str, Any]
     return [_row(asked, document, given) for document, given in zip(asked.documents, answers, strict=True)]
 
 
-def _response(kind: str, reply: Reply) -> Any:
-    """A reply as lm-eval's own models return it."""
+def _response(kind: str, reply: Reply, asked: Asked) -> Any:
+    """A reply as lm-eval's own models return it; a ladder reads whole lines only of an answer that was cut."""
     if kind == "generate_until":
-        return reply.text or ""
+        text = reply.text or ""
+        return text.rpartition("\n")[0] if asked.source.ladder and reply.finish == "length" else text
     logprob = -math.inf if reply.logprob is None else reply.logprob
     return logprob if kind == "loglikelihood_rolling" else (logprob, bool(reply.greedy))
 
@@ -66,8 +67,10 @@ def _row(asked: Asked, document: Document, replies: Replies) -> dict[str, Any]:
     flat = [reply for samples in replies for reply in samples]
     error = next((reply.error for reply in flat if reply.error), "")
     instances = sorted(document.instances, key=lambda instance: instance.idx)
-    filtered = [instance.filtered_resps[asked.filter] for instance in instances]
-    score, problem = (math.nan, error) if error else _score(asked, document.doc, filtered)
+    rung = _rung(asked, instances, cut=any(reply.finish == "length" for reply in flat))
+    filtered = [instance.filtered_resps[rung or asked.filter] for instance in instances]
+    results, problem = ({}, error) if error else _results(asked, document.doc, filtered)
+    score = _score(asked, results) if results else math.nan
     row = {
         "task": asked.spec.name,
         "capability": asked.spec.capability,
@@ -81,10 +84,26 @@ def _row(asked: Asked, document: Document, replies: Replies) -> dict[str, Any]:
         "presentation": f"{asked.presentation}, cut" if any(reply.cut for reply in flat) else asked.presentation,
         "prompt_digest": digest([r.text for samples in document.requests for r in samples[:1]]),
         "error": problem,
+        "rung": rung if asked.source.ladder else "",
     }
     if flat[0].text is not None:
-        return row | _generated(flat, filtered[0], wrong=score == 0)
+        worst = 1.0 if asked.spec.orientation == "lower" else 0.0
+        return row | _generated(flat, filtered[0], refused=bool(results.get("refused")), wrong=score == worst)
     return row | _scored(asked, document, flat)
+
+
+def _rung(asked: Asked, instances: Sequence[Any], *, cut: bool) -> str:
+    """The first filter of the ladder that found an answer, '' when none did; of a cut answer only the first looks."""
+    for name in asked.ladder[:1] if cut else asked.ladder:
+        if not all(_nothing(instance.filtered_resps[name]) for instance in instances):
+            return name
+    return ""
+
+
+def _nothing(filtered: Any) -> bool:
+    if isinstance(filtered, list):
+        return all(map(_nothing, filtered))
+    return isinstance(filtered, str) and filtered.strip() in NOTHING
 
 
 def scoring_rules(asked: Sequence[Asked]) -> dict[str, str]:
@@ -92,10 +111,10 @@ def scoring_rules(asked: Sequence[Asked]) -> dict[str, str]:
     rules = {}
     for one in asked:
         config, metric = one.task.config, one.source.metric or one.spec.metric
-        filters = [f for f in config.filter_list or () if f.get("name") == one.filter]
+        filters = [f for name in one.ladder for f in config.filter_list or () if f.get("name") == name]
         metrics = [m for m in config.metric_list or () if m.get("metric") == metric]
         rule = json.dumps(
-            [str(config.output_type), filters, metrics, one.filter, metric], default=_name, sort_keys=True
+            [str(config.output_type), filters, metrics, *one.ladder, metric], default=_name, sort_keys=True
         )
         rules[" ".join(filter(None, (one.source.task, one.source.setting, one.source.cluster)))] = digest(rule)
     return rules
@@ -105,12 +124,15 @@ def _name(function: Any) -> str:
     return getattr(function, "__qualname__", type(function).__name__)
 
 
-def _score(asked: Asked, doc: Any, filtered: list[Any]) -> tuple[float, str]:
-    """(score, error): a metric that fails on one document makes that score missing, not wrong."""
+def _results(asked: Asked, doc: Any, filtered: list[Any]) -> tuple[dict[str, Any], str]:
+    """(metrics, error): a metric that fails on one document makes that score missing, not wrong."""
     try:
-        results = asked.task.process_results(doc, filtered)
+        return dict(asked.task.process_results(doc, filtered)), ""
     except Exception as error:  # metrics are anybody's code
-        return math.nan, f"scoring failed: {type(error).__name__}: {error}"
+        return {}, f"scoring failed: {type(error).__name__}: {error}"
+
+
+def _score(asked: Asked, results: dict[str, Any]) -> float:
     name = asked.source.metric or asked.spec.metric
     if name not in results:
         raise BadFileError(f"{asked.source.path}: {unknown('metric', name, results, 'capeval list tasks')}")
@@ -120,7 +142,7 @@ def _score(asked: Asked, doc: Any, filtered: list[Any]) -> tuple[float, str]:
             f"{asked.source.path}: {name} is {value:g} for an item, but points are between 0 and 1; give task "
             f"'{asked.spec.name}' the metric's own unit (unit: …) in the suite"
         )
-    return value, ""
+    return value
 
 
 def _number(name: str, value: Any, asked: Asked) -> float:
@@ -135,23 +157,26 @@ def _number(name: str, value: Any, asked: Asked) -> float:
         ) from error
 
 
-def _generated(replies: list[Reply], filtered: Any, *, wrong: bool) -> dict[str, Any]:
-    """The reply's part of a record; a flag says why an answer is wrong, so a right one that rambled on has none."""
+def _generated(replies: list[Reply], filtered: Any, *, refused: bool, wrong: bool) -> dict[str, Any]:
+    """The reply's part of a record; a flag says why an answer is wrong, so a right one that rambled on has none.
+
+    A task whose `process_results` gives `refused` beside its metrics says itself which answers refuse.
+    """
     first = replies[0]
     text = first.text or ""
     taken = filtered[0] if isinstance(filtered, list) and len(filtered) == 1 else filtered
     taken = taken if isinstance(taken, str) else json.dumps(taken, ensure_ascii=False, default=str)
     nothing = taken.strip() in NOTHING
-    flag = (
-        "empty" if not text.strip() else "truncated" if first.finish == "length" else "unextracted" if nothing else ""
-    )
+    reasons = {
+        "empty": not text.strip(), "truncated": first.finish == "length", "refused": refused, "unextracted": nothing,
+    }  # fmt: skip
     return {
         "response": text,
         "extracted": None if nothing else taken,
         "finish": first.finish,
         "n_tokens": first.n_tokens,
         "length": len(text),
-        "flag": flag if wrong else "",
+        "flag": next((flag for flag, holds in reasons.items() if holds), "") if wrong else "",
     }
 
 

@@ -52,7 +52,8 @@ def ranked(effects: pd.DataFrame) -> pd.DataFrame:
 
 def first_metrics(effects: pd.DataFrame, second_metrics: Collection[str]) -> pd.DataFrame:
     """The ledger without the second metrics of items that another task already counts."""
-    keep = [str(task).partition(":")[0] not in second_metrics for task in effects["task"]]
+    names = [(str(task).partition(":")[0], setting) for task, setting in effects[["task", "setting"]].to_numpy()]
+    keep = [task not in second_metrics and f"{task} {setting}" not in second_metrics for task, setting in names]
     return effects.loc[np.array(keep, dtype=bool)]
 
 

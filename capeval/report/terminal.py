@@ -25,6 +25,7 @@ from capeval.report.words import (
     count_text,
     cut_notes,
     difference_text,
+    dropped_notes,
     gate_line,
     number,
     scores_text,
@@ -32,6 +33,7 @@ from capeval.report.words import (
     status_text,
     task_name,
 )  # fmt: skip
+from capeval.runner import Prompt
 from capeval.store.runs import Run
 from capeval.store.traces import Trace
 
@@ -95,15 +97,15 @@ def print_effects(frame: pd.DataFrame, console: Console) -> None:
         _say_what_it_takes(console, ranked(mine))
 
 
-def print_run(run: Run, scores: pd.DataFrame, within: pd.DataFrame, console: Console) -> None:
-    """One checkpoint's scores, what was cut, then its paired differences between settings.
+def print_run(run: Run, seen: Trace, console: Console) -> None:
+    """One checkpoint's scores, what was cut, how answers were read, then its differences between settings.
 
     Args:
         run: For its name and its prompts that were cut.
-        scores: Columns of `core.SCORE_COLUMNS`.
-        within: Columns of `core.EFFECT_COLUMNS`, contrasts within the node; may be empty.
+        seen: The run as a trace of one node.
         console: Where to.
     """
+    scores, within, rungs = seen.scores, seen.effects, seen.rungs
     say(console, (clean(run.node), "bold"))
     cells: list[list[str]] = [["task · setting", "score", "95 % interval", "n", "metric", "notes"]]
     for row in scores.to_dict("records"):
@@ -112,8 +114,9 @@ def print_run(run: Run, scores: pd.DataFrame, within: pd.DataFrame, console: Con
         cells.append([task_name(row), number(row["score"], unit), bounds, count_text(row), clean(row["metric"]),
                       _flags(row)])  # fmt: skip
     lines(console, cells, align="lrrrll", head=True)
-    for note in cut_notes(run.manifest.get("cut")):
+    for note in (*dropped_notes(run.manifest.get("dropped")), *cut_notes(run.manifest.get("cut"))):
         say(console, (f"! {note}", ""))
+    _say_rungs(console, rungs)
     if within.empty:
         return
     say(console)
@@ -121,6 +124,32 @@ def print_run(run: Run, scores: pd.DataFrame, within: pd.DataFrame, console: Con
     _say_confounds(console, within)
     _effects(console, within)
     _say_what_it_takes(console, within)
+
+
+def print_prompts(prompts: Sequence[Prompt], console: Console) -> None:
+    """Prompts as the engine reads them, special tokens in ⟦ ⟧, then what is scored or how long the answer may be."""
+    for prompt in prompts:
+        size = sum(piece.tokens for piece in prompt.pieces)
+        about = f"   {clean(prompt.path)}, item {prompt.item}: {size:,} tokens, {prompt.shots} shots, "
+        say(console, (clean(prompt.task), "bold"), (about + clean(prompt.presentation), "dim"))
+        for place, piece in enumerate(prompt.pieces):
+            text = "\n".join(map(clean, piece.text.split("\n")))
+            last = place == len(prompt.pieces) - 1
+            console.print(
+                f"⟦{text}⟧" if piece.special else text, style="reverse" if piece.special else None, markup=False,
+                highlight=False, soft_wrap=True, end="\n" if last else "",
+            )  # fmt: skip
+        say(console, (f"→ {_asked_for(prompt)}", "dim"))
+        say(console)
+
+
+def _asked_for(prompt: Prompt) -> str:
+    if prompt.continuations:
+        return f"scored after it: {', '.join(repr(clean(text)) for text in prompt.continuations)}"
+    if not prompt.generation:
+        return "every token of it is scored"
+    until = ", ".join(repr(stop) for stop in prompt.generation.get("until", ())) or "the end-of-text token"
+    return f"an answer of up to {prompt.generation.get('max_gen_toks', 256)} tokens, until {clean(until)}"
 
 
 def print_gate(verdicts: Sequence[Verdict], console: Console) -> None:
@@ -245,6 +274,25 @@ def _what_it_takes(row: Mapping[Any, Any]) -> str:
 def _flags(row: Mapping[Any, Any]) -> str:
     shares = [f"{row[name]:.0%} {name}" for name in ("truncated", "unextracted", "refused", "empty") if row[name] > 0]
     return ", ".join(shares + ([f"{int(row['missing'])} missing"] if row["missing"] else []))
+
+
+def _say_rungs(console: Console, rungs: pd.DataFrame) -> None:
+    """Which rung of the ladder found the answers: what the strictest did not read is format, not capability."""
+    if rungs.empty:
+        return
+    say(console)
+    say(console, ("How answers were found (share of items, score there)", "bold"))
+    cells = []
+    for (task, setting), rows in rungs.groupby(["task", "setting"], sort=False):
+        told = [_rung(row) for row in rows.sort_values("share", ascending=False).to_dict("records")]
+        cells.append([f"  {task_name({'task': task, 'setting': setting})}", " · ".join(told)])
+    lines(console, cells, align="ll", elastic=1)
+
+
+def _rung(row: Mapping[Any, Any]) -> str:
+    if not row["rung"]:
+        return f"not found {row['share']:.0%}"
+    return f"{clean(row['rung'])} {row['share']:.0%} ({number(row['score'], 'points')})"
 
 
 def _tally(numbers: Mapping[str, int]) -> list[tuple[str, str]]:

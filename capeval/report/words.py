@@ -135,5 +135,20 @@ def cut_notes(cut: Any) -> list[str]:
     return notes
 
 
+def dropped_notes(dropped: Any) -> list[str]:
+    """What a run's manifest says of shots that were left out, a sentence for every task and setting.
+
+    >>> dropped_notes({"bbh cot": {"prompts": 12, "shots": 13}})
+    ['12 prompts of bbh cot were too long with all their shots: 13 shots left out']
+    """
+    found = dropped.items() if isinstance(dropped, Mapping) else ()
+    return [
+        f"{int(part['prompts']):,} prompt{'s' * (part['prompts'] != 1)} of {clean(name)} "
+        f"{'was' if part['prompts'] == 1 else 'were'} too long with all their shots: "
+        f"{int(part['shots']):,} shot{'s' * (part['shots'] != 1)} left out"
+        for name, part in found
+    ]
+
+
 def _missing(value: float) -> bool:
     return value is None or not math.isfinite(value)

@@ -8,6 +8,7 @@
 | `error_intervals` | intervals that know about clusters and strata                                               |
 | `permutation`     | the permutation test for clustered items                                                    |
 | `paired`          | the paired difference of two models, by the rules that choose among all of these            |
+| `independent`     | the difference between two sets of other items (a gap to a shifted benchmark)               |
 | `multiplicity`    | Holm and Benjamini-Hochberg                                                                 |
 | `power`           | what this many items could have shown, and how many the margin takes                        |
 | `answers`         | gained, lost, equivalent or can't tell                                                      |

@@ -31,7 +31,7 @@ from capeval.strict import build, mappings, task_spec, text
 
 FORMAT = 1
 _TEXT = ("task", "capability", "setting", "subset", "item", "cluster", "shots", "presentation", "prompt_digest",
-         "finish", "flag", "error")  # fmt: skip
+         "finish", "flag", "error", "rung")  # fmt: skip
 _OPTIONAL_TEXT = ("response", "extracted")
 _NUMBERS = ("score", "n_tokens", "length")
 

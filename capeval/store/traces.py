@@ -30,7 +30,7 @@ from capeval.store.files import (
 from capeval.strict import build, mapping, mappings
 
 FORMAT = 1
-_TABLES = ("effects", "scores", "published", "published_effects", "flips")
+_TABLES = ("effects", "scores", "published", "published_effects", "flips", "rungs")
 TRAINING = "training.json"
 
 
@@ -43,6 +43,8 @@ class Trace:
     """The ledger: `core.EFFECT_COLUMNS`, one row per contrast, task and setting."""
     scores: pd.DataFrame
     """`core.SCORE_COLUMNS`, one row per node, task and setting."""
+    rungs: pd.DataFrame
+    """`core.RUNG_COLUMNS`, by which rung of the ladder answers were found."""
     published: pd.DataFrame
     """`core.PUBLISHED_COLUMNS`."""
     published_effects: pd.DataFrame

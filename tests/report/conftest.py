@@ -173,8 +173,8 @@ def make_trace() -> Trace:
         columns=list(PUBLISHED_EFFECT_COLUMNS),
     )  # fmt: skip
     return Trace(
-        tree=found.tree, effects=found.effects, scores=found.scores, flips=found.flips, published=published,
-        published_effects=effects, provenance=found.provenance, training=TRAINING,
+        tree=found.tree, effects=found.effects, scores=found.scores, flips=found.flips, rungs=found.rungs,
+        published=published, published_effects=effects, provenance=found.provenance, training=TRAINING,
     )  # fmt: skip
 
 

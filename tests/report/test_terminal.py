@@ -122,20 +122,21 @@ def test_a_run_shows_score_interval_n_and_flags(trace: Trace) -> None:
     run = Run(node="mine", manifest=make_manifest(node="mine", tasks=(spec,)), records=as_records([]))
     scores = trace.scores[trace.scores["node"] == "code"].assign(unextracted=0.12, missing=3)
     within = trace.effects[trace.effects["kind"] == "within"]
-    text = _printed(print_run, run, scores[list(SCORE_COLUMNS)], within)
+    seen = replace(trace, scores=scores[list(SCORE_COLUMNS)], effects=within)
+    text = _printed(print_run, run, seen)
     first = next(line for line in text.splitlines() if line.startswith("sums · "))
     assert " 60 " in first
     assert "12% unextracted, 3 missing" in first
     assert "On the same items" in text
     assert "sums · cot − direct" in text
-    assert "On the same items" not in _printed(print_run, run, scores, within.iloc[:0])
+    assert "On the same items" not in _printed(print_run, run, replace(seen, effects=within.iloc[:0]))
 
 
 def test_a_run_says_which_prompts_were_cut(trace: Trace) -> None:
     cut = {"bbh cot": {"prompts": 12, "tokens": 1340}, "gsm8k direct": {"prompts": 1, "tokens": 1}}
     spec = TaskSpec(name="sums", capability="cot", metric="exact_match")
     run = Run(node="mine", manifest={**make_manifest(node="mine", tasks=(spec,)), "cut": cut}, records=as_records([]))
-    text = _printed(print_run, run, trace.scores.iloc[:1], trace.effects.iloc[:0])
+    text = _printed(print_run, run, replace(trace, scores=trace.scores.iloc[:1], effects=trace.effects.iloc[:0]))
     assert "12 prompts of bbh cot did not fit into the model's window and lost 1,340 tokens on their left" in text
     assert "1 prompt of gsm8k direct did not fit into the model's window and lost 1 token on its left" in text
     assert cut_notes(None) == cut_notes({}) == []
