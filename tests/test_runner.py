@@ -14,11 +14,15 @@ import pandas as pd
 import pytest
 
 from capeval.digest import digest
-from capeval.errors import BadFileError, EngineError, MissingError, OutputError, UsageError
+from capeval.errors import BadFileError, EngineError, MissingError, OutputError, PairingError, UsageError
 from capeval.runner import RunOptions, node_name, run
+from capeval.shipped import folder
 from capeval.store.runs import Run, load_run
+from capeval.tracer import compare
 
 PARROT = RunOptions(backend="scripted")
+
+SMOKE = folder("tasks") / "smoke"
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +114,7 @@ def test_settings_hit_old_answers_only_when_they_change_nothing(
 def test_identical_requests_are_asked_once(tmp_path: Path) -> None:
     (tmp_path / "d.json").write_text(json.dumps([{"q": "a", "a": "b"}] * 4 + [{"q": "c", "a": "d"}]))
     (tmp_path / "t.yaml").write_text(
-        "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.json}}\noutput_type: generate_until\n"
+        "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.json}}\noutput_type: generate_until\n"  # noqa: E501
         'test_split: test\ndoc_to_text: "{{q}}"\ndoc_to_target: "{{a}}"\ngeneration_kwargs: {until: ["."]}\n'
         "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n"
     )
@@ -129,7 +133,7 @@ def test_every_source_is_shown_as_the_suite_says_and_the_manifest_keeps_it(copy:
     )
     (tmp_path / "d.json").write_text(json.dumps([{"q": "And 2 more?", "a": "4", "past": ["1+1?", "2"]}]))
     (tmp_path / "t.yaml").write_text(
-        "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.json}}\noutput_type: generate_until\n"
+        "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.json}}\noutput_type: generate_until\n"  # noqa: E501
         'test_split: test\ndoc_to_text: "{{q}}"\ndoc_to_target: "{{a}}"\n'
         'generation_kwargs: {until: ["\\n"], max_gen_toks: 4}\n'
         "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n"
@@ -214,27 +218,58 @@ def test_killed_at_any_moment_it_finishes_without_asking_twice(
     pd.testing.assert_frame_equal(resumed.records, undisturbed.records)
 
 
-def test_an_engine_that_fails_midway_keeps_its_answers_and_leaves_no_run(copy: Path) -> None:
-    options = RunOptions(limit=2)
-    first = run(str(copy), "smoke", options=options)
-    assert counts(first)["asked"] == 20
-    config = json.loads((copy / "config.json").read_text()) | {"max_position_embeddings": 10}
-    (copy / "config.json").write_text(json.dumps(config))
+def test_an_engine_that_fails_midway_keeps_its_answers_and_leaves_no_run(tiny_checkpoint: Path) -> None:
+    sources = [
+        f"{{name: {name}, capability: c, metric: {metric}, sources: [{{path: {SMOKE}/{name}.yaml, setting: s{more}}}]}}"
+        for name, metric, more in (
+            ("comparisons", "acc", ""),
+            ("arithmetic", "exact_match", ", override: {generation_kwargs: {do_sample: true, temperature: -1.0}}"),
+        )
+    ]
+    Path("half.yaml").write_text(f"tasks: [{', '.join(sources)}]")
     out = Path("new")
-    with pytest.raises(UsageError, match="can read 10 tokens"):
-        run(str(copy), "smoke", options=RunOptions(limit=2, out=out))
+    with pytest.raises(UsageError, match="transformers refuses the generation settings"):
+        run(str(tiny_checkpoint), "half.yaml", options=RunOptions(limit=2, out=out))
     assert [p.name for p in out.iterdir() if not p.name.startswith("journal")] == []
     assert rows_in(out / "journal.sqlite") > 0, "what was scored before the failure is kept"
 
 
-def test_cut_prompts_are_counted_in_the_manifest(copy: Path) -> None:
-    config = json.loads((copy / "config.json").read_text()) | {"max_position_embeddings": 24}
-    (copy / "config.json").write_text(json.dumps(config))
-    done = run(str(copy), "smoke", options=RunOptions(limit=2))
-    assert done.manifest["cut"]["smoke-arithmetic few-shot"]["prompts"] == 2
-    assert done.manifest["cut"]["smoke-arithmetic few-shot"]["tokens"] > 2
-    marked = done.records[done.records["presentation"] == "document, cut"]
-    assert "smoke-arithmetic" in set(marked["task"]) and "smoke-sentences" not in set(marked["task"])
+def _window(checkpoint: Path, tokens: int) -> None:
+    config = json.loads((checkpoint / "config.json").read_text()) | {"max_position_embeddings": tokens}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+
+
+def test_a_prompt_that_does_not_fit_loses_whole_shots_and_is_counted(copy: Path) -> None:
+    before = run(str(copy), "smoke", options=RunOptions(limit=3, out=Path("wide")))
+    assert before.manifest["dropped"] == before.manifest["cut"] == {}
+    _window(copy, 40)
+    done = run(str(copy), "smoke", options=RunOptions(limit=3))
+    dropped = done.manifest["dropped"]["smoke-arithmetic few-shot"]
+    assert dropped["prompts"] == 3 and 3 <= dropped["shots"] < 6
+    assert "smoke-arithmetic few-shot" not in done.manifest["cut"]
+    mine, wide = (r.records[r.records["task"] == "smoke-arithmetic"] for r in (done, before))
+    assert set(mine["presentation"]) == {"document"} and not set(mine["shots"]) & set(wide["shots"])
+    with pytest.raises(PairingError, match="different shots"):
+        compare(before, done)
+
+
+def test_an_item_that_does_not_fit_is_cut_and_counted(copy: Path) -> None:
+    lengths = [12, 40, 13]
+    Path("long.jsonl").write_text("".join(json.dumps({"q": "go " * n}) + "\n" for n in lengths))
+    Path("long.yaml").write_text(
+        "task: long\ndataset_path: json\ndataset_kwargs: {data_files: {test: long.jsonl}}\noutput_type: generate_until\n"  # noqa: E501
+        "test_split: test\ndoc_to_text: '{{q}}'\ndoc_to_target: x\ngeneration_kwargs: {max_gen_toks: 4, until: ['.']}\n"
+    )
+    Path("suite.yaml").write_text(
+        "tasks: [{name: long, capability: c, metric: exact_match, sources: [{path: long.yaml, setting: s}]}]"
+    )
+    _window(copy, 50)
+    done = run(str(copy), "suite.yaml")
+    assert done.manifest["cut"]["long s"]["prompts"] == 1
+    assert list(done.records["presentation"]) == ["document", "document, cut", "document"]
+    _window(copy, 8)
+    with pytest.raises(UsageError, match=r"long.yaml: every item is longer than the model can read, by \d+ tokens"):
+        run(str(copy), "suite.yaml", options=RunOptions(out=Path("narrow")))
 
 
 def test_two_checkpoints_of_one_name_do_not_overwrite_each_other(tiny_checkpoint: Path, tmp_path: Path) -> None:
