@@ -118,7 +118,7 @@ LAYOUTS: tuple[Layout, ...] = (
         "the hub's own lists",
     ),
     Layout(
-        name="truthfulqa",
+        name="truthfulqa-gen",
         ids=("truthfulqa/truthful_qa", "truthful_qa"),
         configs=("generation",),
         files={"validation": ("truthfulqa/TruthfulQA.csv",)},
@@ -299,7 +299,7 @@ LAYOUTS: tuple[Layout, ...] = (
         note="from CodeT's file: source_file is absent, code is CodeT's, signature, entry_point and test are added",
     ),
     Layout(
-        name="mbpp",
+        name="mbpp-full",
         ids=("google-research-datasets/mbpp", "mbpp"),
         configs=("full", ""),
         files=dict.fromkeys(_MBPP_ITEMS, _MBPP_FILE),
