@@ -114,7 +114,7 @@ def test_settings_hit_old_answers_only_when_they_change_nothing(
 def test_identical_requests_are_asked_once(tmp_path: Path) -> None:
     (tmp_path / "d.json").write_text(json.dumps([{"q": "a", "a": "b"}] * 4 + [{"q": "c", "a": "d"}]))
     (tmp_path / "t.yaml").write_text(
-        "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.json}}\noutput_type: generate_until\n"  # noqa: E501
+        "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.json}}\noutput_type: generate_until\n"
         'test_split: test\ndoc_to_text: "{{q}}"\ndoc_to_target: "{{a}}"\ngeneration_kwargs: {until: ["."]}\n'
         "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n"
     )
@@ -133,7 +133,7 @@ def test_every_source_is_shown_as_the_suite_says_and_the_manifest_keeps_it(copy:
     )
     (tmp_path / "d.json").write_text(json.dumps([{"q": "And 2 more?", "a": "4", "past": ["1+1?", "2"]}]))
     (tmp_path / "t.yaml").write_text(
-        "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.json}}\noutput_type: generate_until\n"  # noqa: E501
+        "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.json}}\noutput_type: generate_until\n"
         'test_split: test\ndoc_to_text: "{{q}}"\ndoc_to_target: "{{a}}"\n'
         'generation_kwargs: {until: ["\\n"], max_gen_toks: 4}\n'
         "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n"
