@@ -50,10 +50,13 @@ RECORD_COLUMNS: dict[str, str] = {
     "n_tokens": "tokens generated, or missing",
     "length": "characters answered, or missing",
     "flag": "truncated, unextracted, refused, empty or '' : why an answer counts as wrong beyond being wrong",
-    "rung": "the filter of the ladder that found the answer; empty without a ladder, and where none found one",
+    "rung": "the filter of the ladder that found the answer, `not found` where none did; empty without a ladder",
     "error": "an engine's, API's or data set's failure; then the score is missing",
 }
 """One row per item and sample. A tree's records have the column `node` in front."""
+
+NO_RUNG = "not found"
+"""Stands where a ladder found no answer."""
 
 FLAGS = ("", "truncated", "unextracted", "refused", "empty")
 
@@ -262,6 +265,9 @@ class TaskSource:
     """Fixed cluster of all its items (a BBH subtask); empty when there is none."""
     cluster_field: str = ""
     """Field of a document that names its cluster (an article), instead of a fixed one."""
+    subset_field: str = ""
+    """Field of a document that names the part of the task which it belongs to (a distance); parts are estimated on
+    their own too."""
     filter: str = ""
     """lm-eval filter whose result counts; empty: the task's first."""
     ladder: tuple[str, ...] = ()
@@ -438,7 +444,7 @@ RUNG_COLUMNS: dict[str, str] = {
     "node": "name of the node",
     "task": "task, or task:subset",
     "setting": "how it was asked",
-    "rung": "filter of the ladder that found the answers; empty: none did",
+    "rung": "filter of the ladder that found the answers, or `not found`",
     "n": "items",
     "share": "of the items of this node, task and setting",
     "score": "mean over the items of this rung",

@@ -30,7 +30,7 @@ _LISTING = "capeval list suites"
 _SUITE_KEYS = {"name", "title", "tasks", "contrasts", "suites"}
 _SOURCE_KEYS = {
     "path", "setting", "cluster", "cluster_field", "filter", "ladder", "shots", "metric", "override", "presentation",
-    "turns", "pair_by",
+    "turns", "pair_by", "subset_field",
 }  # fmt: skip
 _TASK_KEYS = {f.name for f in fields(TaskSpec)} - {"settings"} | {"sources"}
 _FUNCTION = re.compile(r"!function\s+[\"']?(\w+)\.\w+")
@@ -171,6 +171,7 @@ def _sources(data: dict[str, Any], spec: TaskSpec, home: Path, where: str) -> It
             setting=str(data.get("setting") or f"{k}-shot"),
             cluster=str(data.get("cluster") or "").replace("{stem}", Path(path).stem),
             cluster_field=strict.text(data, "cluster_field", f"{where}: source"),
+            subset_field=strict.text(data, "subset_field", f"{where}: source"),
             filter=str(data.get("filter") or ""),
             ladder=ladder,
             shots=k,

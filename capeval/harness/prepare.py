@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from capeval.core import Request, Suite, TaskSource, TaskSpec
+from capeval.core import NO_RUNG, Request, Suite, TaskSource, TaskSpec
 from capeval.digest import digest
 from capeval.errors import BadFileError, CapevalError, MissingError, UsageError, unknown
 from capeval.harness.mirror import DataSource, load_data
@@ -195,6 +195,10 @@ def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed
     task = _build(source)
     names = [f.name for f in task._filters]
     ladder = source.ladder or (source.filter or names[0],)
+    if NO_RUNG in ladder:
+        raise BadFileError(
+            f"{source.path}: a filter of a ladder can't be called '{NO_RUNG}', which stands for no answer"
+        )
     for chosen in ladder:
         if chosen not in names:
             raise BadFileError(f"{source.path}: {unknown('filter', chosen, names, 'capeval list tasks')}")
@@ -206,7 +210,7 @@ def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed
     documents = tuple(_documents(one))
     if not documents:
         raise BadFileError(f"{source.path}: the task has no documents")
-    _check_clusters(source, documents)
+    _check_fields(source, documents)
     _check_metric(task, source, spec, documents[0])
     return replace(one, documents=documents)
 
@@ -236,13 +240,15 @@ def _check_turns(task: Any, source: TaskSource) -> None:
         )
 
 
-def _check_clusters(source: TaskSource, documents: Sequence[Document]) -> None:
-    field = source.cluster_field
-    for number, document in enumerate(documents if field else (), start=1):
-        if field not in document.doc:
-            raise BadFileError(f"{source.path}: {unknown('cluster_field', field, document.doc, 'capeval list tasks')}")
-        if document.doc[field] in (None, ""):
-            raise BadFileError(f"{source.path}: document {number} has no '{field}', which names its cluster")
+def _check_fields(source: TaskSource, documents: Sequence[Document]) -> None:
+    for key in ("cluster_field", "subset_field"):
+        field = getattr(source, key)
+        for number, document in enumerate(documents if field else (), start=1):
+            if field not in document.doc:
+                raise BadFileError(f"{source.path}: {unknown(key, field, document.doc, 'capeval list tasks')}")
+            if document.doc[field] in (None, ""):
+                what = key.removesuffix("_field")
+                raise BadFileError(f"{source.path}: document {number} has no '{field}', which names its {what}")
 
 
 def _check_metric(task: Any, source: TaskSource, spec: TaskSpec, document: Document) -> None:

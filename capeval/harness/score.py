@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from capeval.core import Reply
+from capeval.core import NO_RUNG, Reply
 from capeval.digest import digest
 from capeval.errors import BadFileError, unknown
 from capeval.harness.prepare import Asked, Document, blaming
@@ -75,6 +75,7 @@ def _row(asked: Asked, document: Document, replies: Replies) -> dict[str, Any]:
         "task": asked.spec.name,
         "capability": asked.spec.capability,
         "setting": asked.source.setting,
+        "subset": str(document.doc[field]) if (field := asked.source.subset_field) else "",
         "item": document.item,
         "cluster": str(document.doc[field]) if (field := asked.source.cluster_field) else asked.source.cluster,
         "sample": 0,
@@ -84,7 +85,7 @@ def _row(asked: Asked, document: Document, replies: Replies) -> dict[str, Any]:
         "presentation": f"{asked.presentation}, cut" if any(reply.cut for reply in flat) else asked.presentation,
         "prompt_digest": digest([r.text for samples in document.requests for r in samples[:1]]),
         "error": problem,
-        "rung": rung if asked.source.ladder else "",
+        "rung": (rung or NO_RUNG) if asked.source.ladder else "",
     }
     if flat[0].text is not None:
         worst = 1.0 if asked.spec.orientation == "lower" else 0.0

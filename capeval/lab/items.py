@@ -150,6 +150,14 @@ def _held_attributes(draw: Draw) -> Iterator[Item]:
                 yield {"question": made.question, "answer": made.short, "cluster": name}
 
 
+def _wordings(draw: Draw) -> Iterator[Item]:
+    """One fact, asked in every way that there is; of attributes that tuning never asks about."""
+    for name in world().known[draw.split]:
+        for attribute in HELD_ATTRIBUTES:
+            made = [fact(draw, name, attribute, wording) for wording in range(wordings("fact"))]
+            yield {"questions": [one.question for one in made], "answer": made[0].short, "cluster": name}
+
+
 @_drawn
 def _problems(
     draw: Draw, *, template: Template = "own", distractor: bool = False, long: bool = False
@@ -213,7 +221,7 @@ def _dialogues(draw: Draw) -> Iterator[Item]:
     for number in count():
         distance = number % 4
         *turns, question, answer = dialogue(draw, KINDS[number // 4 % len(KINDS)], distance)
-        yield {"turns": turns, "question": question, "answer": answer}
+        yield {"turns": turns, "question": question, "answer": answer, "distance": distance}
 
 
 def _corrections(draw: Draw) -> Iterator[Item]:
@@ -227,7 +235,8 @@ def _corrections(draw: Draw) -> Iterator[Item]:
 def _sums(draw: Draw) -> Iterator[Item]:
     for _ in count():
         question, answer = addition(draw)
-        yield {"question": question, "answer": answer}
+        longest = max(part.count(" ") + 1 for part in question.removesuffix(" =").split(" + "))
+        yield {"question": question, "answer": answer, "digits": longest}
 
 
 def _planted(draw: Draw, *, group: str) -> Iterator[Item]:
@@ -251,6 +260,7 @@ FAMILIES: dict[str, Callable[[Draw], Iterator[Item]]] = {
     "seen-instructions": partial(_instructions, names=SEEN_OPERATIONS),
     "held-instructions": partial(_instructions, names=HELD_OPERATIONS),
     "held-attributes": _held_attributes,
+    "wordings": _wordings,
     "problems": _problems,
     "problems-box": partial(_problems, template="box"),
     "problems-trade": partial(_problems, template="trade"),

@@ -14,7 +14,7 @@ import pandas as pd
 from rich.console import Console
 
 from capeval.attribution.sentences import amount, beyond, p_text, round_up
-from capeval.core import Tree, Verdict
+from capeval.core import NO_RUNG, Tree, Verdict
 from capeval.report.findings import contrasts, counts, findings, first_metrics, headline, kind_words, ranked
 from capeval.report.lines import STYLES, lines, room, say, shortened, widths_of
 from capeval.report.words import (
@@ -290,7 +290,7 @@ def _say_rungs(console: Console, rungs: pd.DataFrame) -> None:
 
 
 def _rung(row: Mapping[Any, Any]) -> str:
-    if not row["rung"]:
+    if row["rung"] == NO_RUNG:
         return f"not found {row['share']:.0%}"
     return f"{clean(row['rung'])} {row['share']:.0%} ({number(row['score'], 'points')})"
 
