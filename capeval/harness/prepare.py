@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from capeval.core import NO_RUNG, Request, Suite, TaskSource, TaskSpec
+from capeval.core import Request, Suite, TaskSource, TaskSpec
 from capeval.digest import digest
 from capeval.errors import BadFileError, CapevalError, MissingError, UsageError, unknown
 from capeval.harness.mirror import DataSource, load_data
@@ -195,10 +195,6 @@ def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed
     task = _build(source)
     names = [f.name for f in task._filters]
     ladder = source.ladder or (source.filter or names[0],)
-    if NO_RUNG in ladder:
-        raise BadFileError(
-            f"{source.path}: a filter of a ladder can't be called '{NO_RUNG}', which stands for no answer"
-        )
     for chosen in ladder:
         if chosen not in names:
             raise BadFileError(f"{source.path}: {unknown('filter', chosen, names, 'capeval list tasks')}")

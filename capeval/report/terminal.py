@@ -290,9 +290,8 @@ def _say_rungs(console: Console, rungs: pd.DataFrame) -> None:
 
 
 def _rung(row: Mapping[Any, Any]) -> str:
-    if row["rung"] == NO_RUNG:
-        return f"not found {row['share']:.0%}"
-    return f"{clean(row['rung'])} {row['share']:.0%} ({number(row['score'], 'points')})"
+    score = "" if row["rung"] == NO_RUNG else f" ({number(row['score'], 'points')})"
+    return f"{clean(row['rung'])} {row['share']:.0%}{score}"
 
 
 def _tally(numbers: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -115,12 +115,12 @@ def test_single_settings_stay_out_of_the_headlines() -> None:
 def test_rungs_are_counted_and_a_change_of_format_is_marked() -> None:
     scores = [1.0] * 40
     strict = records("base", scores, rung=["strict"] * 36 + ["last"] * 4)
-    loose = records("sft", [*scores[:20], *[0.0] * 20], rung=["last"] * 35 + ["none"] * 5)
+    loose = records("sft", [*scores[:20], *[0.0] * 20], rung=["last"] * 35 + ["not found"] * 5)
     tree = chain("base", "sft")
     found = cells(pd.concat([strict, loose]))
     table = rung_table(found).set_index(["node", "rung"])
     assert table.loc[("base", "strict"), "share"] == pytest.approx(0.9)
-    assert table.loc[("sft", "none"), "score"] == 0
+    assert table.loc[("sft", "not found"), "score"] == 0
     [effect] = ledger(tree, found, tree.edges()).to_dict("records")
     assert "answers read otherwise: by strict 0% against 90%" in effect["confounds"] or (
         "answers read otherwise: by last 88% against 10%" in effect["confounds"]
