@@ -59,7 +59,7 @@ def page() -> str:
     sources = [f"- {one.name}: {one.citation}; <{one.home}>" + _hub(one) for one in LAYOUTS]
     return "\n".join([
         HEAD + "\n".join([*rows, *map(_row, LAYOUTS)]),
-        TAIL + "\n".join(notes),
+        TAIL + "\n" + "\n".join(notes),
         "\n## Sources\n",
         *sources, "",
     ])  # fmt: skip
