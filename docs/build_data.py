@@ -59,7 +59,7 @@ def page() -> str:
     sources = [f"- {one.name}: {one.citation}; <{one.home}>" + _hub(one) for one in LAYOUTS]
     return "\n".join([
         HEAD + "\n".join([*rows, *map(_row, LAYOUTS)]),
-        TAIL + "\n".join(notes),
+        TAIL + "\n" + "\n".join(notes),
         "\n## Sources\n",
         *sources, "",
     ])  # fmt: skip
@@ -69,6 +69,7 @@ def _row(one: Layout) -> str:
     names = [f"`{name}`" for name in one.configs if name] if len(one.configs) < 6 else [f"{len(one.configs)} names"]
     ids = ", ".join(f"`{name}`" for name in one.ids) + (f" ({', '.join(names)})" if names else "")
     files = "; ".join(dict.fromkeys(" or ".join(f"`{file}`" for file in choice) for choice in one.files.values()))
+    files = files.replace("{name}", "<name>")
     items = ", ".join(f"{split} {n:,}" for split, n in one.items.items())
     return f"| {one.name} | {ids} | {files} | {items} | {', '.join(one.columns)} | {one.licence} |"
 
