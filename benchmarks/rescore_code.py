@@ -32,15 +32,20 @@ def humaneval() -> Suite:
     )
 
 
-def rescored(data: Path) -> pd.DataFrame:
-    """One row per recorded answer: model, id, recorded (True, False or missing), score, rung, status."""
+def answers(data: Path, model: str = "") -> pd.DataFrame:
+    """The recorded answers, of one model or of all."""
     rows = pd.DataFrame(map(json.loads, (data / RECORDED).read_text(encoding="utf-8").split("\n")[:-1]))
-    return pd.concat([_of_model(str(model), answers) for model, answers in rows.groupby("model", sort=True)])
+    return rows[rows.model == model] if model else rows
 
 
-def _of_model(model: str, answers: pd.DataFrame) -> pd.DataFrame:
+def rescored(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per recorded answer: model, id, recorded (True, False or missing), said, score, rung, status."""
+    return pd.concat([_of_model(str(model), given) for model, given in rows.groupby("model", sort=True)])
+
+
+def _of_model(model: str, rows: pd.DataFrame) -> pd.DataFrame:
     asked = prepare(humaneval(), Form())
-    given = answers.set_index("id")
+    given = rows.set_index("id")
     ids = [document.doc["task_id"] for document in asked[0].documents]
     scored = records(asked, [Reply(text=given.output[i], finish="stop") for i in ids])
     read: list[dict[str, Any]] = [json.loads(text) for text in scored.extracted]
@@ -75,4 +80,4 @@ def table(frame: pd.DataFrame) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(table(rescored(Path(os.environ["CAPEVAL_DATA"])))))
+    print("\n".join(table(rescored(answers(Path(os.environ["CAPEVAL_DATA"]))))))

@@ -53,7 +53,7 @@ def solution(text: str, doc: Doc) -> dict[str, str]:
     rung, code = "fenced", _fenced(text, entry)
     if code is None:
         rung, code = ("def", _whole(text)) if _defines(text, entry) else ("body", text)
-    stub = str(doc["prompt"]) if "entry_point" in doc and "test" in doc else ""
+    stub = "" if "test_list" in doc else str(doc["prompt"])
     if _defines(code, entry):
         # the stub says what the function may use: imports and helpers; it is defined anew by what follows
         return {"rung": rung, "code": f"{stub}\n\n{code}" if stub else code}
@@ -62,9 +62,9 @@ def solution(text: str, doc: Doc) -> dict[str, str]:
 
 def tests(doc: Doc) -> str:
     """What a program must survive, to stand behind it."""
-    if "test" in doc:
-        return f"\n\n{doc['test']}\n\ncheck({doc['entry_point']})\n"
-    return "\n\n" + "\n".join([*doc.get("test_imports", ()), *doc["test_list"]]) + "\n"
+    if "test_list" in doc:  # MBPP
+        return "\n\n" + "\n".join([*(doc.get("test_imports") or ()), *doc["test_list"]]) + "\n"
+    return f"\n\n{doc['test']}\n\ncheck({doc['entry_point']})\n"
 
 
 def entry_point(doc: Doc) -> str:
@@ -102,9 +102,10 @@ def _is_code(text: str, entry: str) -> bool:
 
 
 def _whole(text: str) -> str:
-    """From the first line that only programs have, to the first line at the margin that only prose has."""
-    start = _TOP.search(text)
-    text = text[start.start() :] if start else text
+    """Without the prose before the first definition or import, and from the next line of prose at the margin on."""
+    top = _TOP.search(text)
+    before = list(_PROSE.finditer(text, 0, top.start())) if top else []
+    text = text[before[-1].end() if before else 0 :]
     end = _PROSE.search(text)
     return text[: end.start()] if end else text
 
