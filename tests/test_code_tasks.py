@@ -211,7 +211,8 @@ def test_traces_ask_for_values_that_the_tests_know(mirror: Path) -> None:
     [
         ("(1, 'a')", '(1, "a")', True), ("[1]", "(1,)", False), ("{'b': 1, 'a': 2}", "{'a': 2, 'b': 1}", True),
         ("`'x'`", "'x'", True), ("x", "'x'", False), ("6.", "6", True), ("0.1 + 0.2", "0.3", False), ("", "''", False),
-        ("__import__('os').getcwd()", "''", False), ("9**9**9", "1", False), ("(" * 9999, "1", False), ("'\\d'", "'\\\\d'", True),
+        ("__import__('os').getcwd()", "''", False), ("9**9**9", "1", False), ("(" * 9999, "1", False),
+        ("'\\d'", "'\\\\d'", True),
         ("[]" * 400, "[]", False),
     ],
 )  # fmt: skip

@@ -351,3 +351,13 @@ def test_the_filter_of_every_architecture_is_well_formed() -> None:
                 assert position + 1 + max(yes, no) < len(lines)
         compared = [n for n, (code, _, _, _) in enumerate(lines) if code == 0x15][1:]
         assert {n + 1 + lines[n][1] for n in compared} == {len(lines) - 1}, "every listed call is refused"
+
+
+def test_the_doctor_tries_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from capeval.doctor import _sandbox
+
+    sandbox.check.cache_clear()
+    assert _sandbox().ok and "python" in _sandbox().found
+    sandbox.check.cache_clear()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not _sandbox().ok and "bwrap is not here" in _sandbox().found

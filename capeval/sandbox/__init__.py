@@ -30,9 +30,9 @@ from typing import IO, Any, Literal
 from capeval.errors import MissingError
 from capeval.sandbox.inside import MEMORY, STARTED
 from capeval.sandbox.seccomp import seccomp_filter
-from capeval.sandbox.walls import INSTALL, NOBODY, bubblewrap, command
+from capeval.sandbox.walls import INSTALL, NOBODY, bubblewrap, command, interpreter
 
-__all__ = ["Limits", "Outcome", "Status", "check", "run", "run_many"]
+__all__ = ["INSTALL", "Limits", "Outcome", "Status", "check", "interpreter", "run", "run_many"]
 
 Status = Literal["passed", "failed", "timeout", "memory", "killed"]
 """failed: an exception, a false assertion, an early exit; killed: by a signal (a crash of the interpreter, for one)."""

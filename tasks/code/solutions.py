@@ -68,7 +68,7 @@ def tests(doc: Doc) -> str:
 
 
 def entry_point(doc: Doc) -> str:
-    """Name of the function that is asked for; MBPP's documents do not say it: what the first test calls and `code` defines."""
+    """Name of the function that is asked for; MBPP on the hub does not say it: what a test calls and `code` defines."""
     if "entry_point" in doc:
         return str(doc["entry_point"])
     called = [n.func.id for n in ast.walk(ast.parse(doc["test_list"][0]))
