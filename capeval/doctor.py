@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from capeval.errors import CapevalError
+from capeval import sandbox
+from capeval.errors import CapevalError, MissingError
 from capeval.zoo import load_tree, tree_names
 
 
@@ -29,7 +30,7 @@ class Check:
 
 def doctor() -> list[Check]:
     """Look at the machine; no check changes anything."""
-    return [*_core(), *_engines(), *_data()]
+    return [*_core(), *_engines(), _sandbox(), *_data()]
 
 
 def _core() -> Iterator[Check]:
@@ -58,6 +59,17 @@ def _engines() -> Iterator[Check]:
 
         gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         yield Check(what="device", ok=True, found=", ".join(gpus) or f"CPU, {torch.get_num_threads()} threads")
+
+
+def _sandbox() -> Check:
+    """The one thing that is tried, not looked up: a tiny program that finds every wall where it should be."""
+    try:
+        sandbox.check()
+    except MissingError as error:
+        return Check(
+            what="sandbox", ok=False, found=str(error), remedy=f"{sandbox.INSTALL}; only the suites with code need it"
+        )
+    return Check(what="sandbox", ok=True, found=f"bubblewrap with {sandbox.interpreter()}")
 
 
 def _data() -> Iterator[Check]:

@@ -245,9 +245,9 @@ def test_a_mirror_holds_any_data_set_by_owner_name_configuration_and_split(
     assert len(prepare(load(own), Form())[0].documents) == 3
 
 
-def test_tasks_that_run_the_models_code_are_refused(own: Path) -> None:
+def test_tasks_that_run_the_models_code_in_this_process_are_refused(own: Path) -> None:
     (own / "own.yaml").write_text(TASK + "unsafe_code: true\n")
-    with pytest.raises(UsageError, match="no sandbox"):
+    with pytest.raises(UsageError, match="in its sandbox only: use the suite 'code'"):
         prepare(load(own), Form())
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import util
 from itertools import cycle
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from capeval import sandbox
 from capeval.core import Request, Suite, TaskSource, TaskSpec
 from capeval.digest import digest
 from capeval.errors import BadFileError, CapevalError, MissingError, UsageError, unknown
@@ -124,10 +126,10 @@ def prepare(suite: Suite, form: Form, *, limit: int | None = None, seed: int = 0
         seed: Of sampled answers (shots are drawn with lm-eval's own seed).
 
     Raises:
-        MissingError: lm-eval or a data set is not here.
+        MissingError: lm-eval, a data set or the sandbox that a task needs is not here.
         BadFileError: a task file that lm-eval can't build, an unknown filter or metric, earlier turns that can't be
             shown.
-        UsageError: tasks that need images or run generated code.
+        UsageError: tasks that need images, or run generated code outside capeval's sandbox.
     """
     if util.find_spec("lm_eval") is None:
         raise MissingError("running a suite needs lm-eval, which is not installed: pip install 'capeval[hf]'")
@@ -266,6 +268,7 @@ def _build(source: TaskSource) -> Any:
 
     path = task_file(source)
     try:
+        _check_code(path, load_yaml(path, resolve_func=False) | source.override)  # before it can load its functions
         config = load_yaml(path)
         if not isinstance(config.get("task"), str) or "group" in config:
             raise BadFileError(f"{path} is no single lm-eval task; a suite lists the task files of a group instead")
@@ -279,8 +282,7 @@ def _build(source: TaskSource) -> Any:
         raise
     except Exception as error:  # a task file can be wrong in any way, and may run its own code
         raise BadFileError(f"lm-eval can't build the task {path}: {type(error).__name__}: {error}") from error
-    if getattr(task, "UNSAFE_CODE", False):
-        raise UsageError(f"{path} runs code that the model writes; capeval has no sandbox for it")
+    _check_code(path, config | {"unsafe_code": getattr(task, "UNSAFE_CODE", False)})
     if getattr(task, "MULTIMODAL", False):
         raise UsageError(f"{path} shows images or sound; capeval asks about text only")
     if task.config.num_fewshot is None:
@@ -300,6 +302,18 @@ def _nest_shots(task: Any, drawn: int) -> None:
         return draw(drawn, *args, **kwargs)[:n]
 
     task.sampler.sample = sample
+
+
+def _check_code(path: Path, config: Mapping[str, Any]) -> None:
+    """What a model writes runs in the sandbox, or not at all."""
+    if not config.get("unsafe_code"):
+        return
+    if (config.get("metadata") or {}).get("sandbox") != "capeval":
+        raise UsageError(
+            f"{path} runs code that the model writes inside this process; capeval runs such code in its sandbox only: "
+            "use the suite 'code' (HumanEval, MBPP), or score with capeval.sandbox as tasks/code/ does"
+        )
+    sandbox.check()
 
 
 def _data_source(config: dict[str, Any], home: Any) -> DataSource:

@@ -12,6 +12,7 @@
 | `multiplicity`    | Holm and Benjamini-Hochberg                                                                 |
 | `power`           | what this many items could have shown, and how many the margin takes                        |
 | `answers`         | gained, lost, equivalent or can't tell                                                      |
+| `pass_at_k`       | one item's chance of a right answer among k samples                                         |
 | `gates`           | pass, fail or inconclusive                                                                  |
 
 Methods, sources and measured coverage: docs/statistics.md. The measurement: `python -m benchmarks.validate_stats`.

@@ -1,0 +1,49 @@
+"""The first program inside the sandbox: sets the limits, runs the untrusted program, and only then says so.
+
+Its text goes to the sandbox's Python with `-c`, so it uses the standard library only and nothing of capeval.
+"""
+
+import os
+import resource
+import sys
+import traceback
+
+MEMORY = 101
+"""Exit code of a program that ended with MemoryError."""
+STARTED = b"\0started\0"
+"""First bytes of the output: what follows is the program's doing, not the sandbox's."""
+
+
+def main() -> None:
+    """Limits, then the program from standard input, then the token, which is read after the program has ended."""
+    proof, cpu, memory, disk, files = (int(given) for given in sys.argv[1:])
+    sys.argv = ["program"]
+    os.write(1, STARTED)
+    limits = (
+        (resource.RLIMIT_CPU, cpu, cpu + 1),  # SIGXCPU, and for those who ignore it SIGKILL
+        (resource.RLIMIT_AS, memory, memory),
+        (resource.RLIMIT_FSIZE, disk, disk),
+        (resource.RLIMIT_NOFILE, files, files),
+        (resource.RLIMIT_NPROC, 1, 1),
+        (resource.RLIMIT_CORE, 0, 0),
+    )
+    for name, soft, hard in limits:
+        resource.setrlimit(name, (soft, hard))
+    source = sys.stdin.buffer.read()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    # the program may replace what it finds in modules, but not these
+    out, read, write, leave, explain = sys.stdout, os.read, os.write, os._exit, traceback.print_exc
+    try:
+        exec(compile(source, "program", "exec"), {"__name__": "program"})
+        out.flush()
+        write(1, read(proof, 64))
+    except MemoryError:
+        leave(MEMORY)
+    except BaseException:  # SystemExit too: a program that leaves before its tests have run has not passed them
+        explain()
+        leave(1)
+    leave(0)
+
+
+if __name__ == "__main__":
+    main()
