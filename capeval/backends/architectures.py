@@ -25,7 +25,7 @@ class Architecture(Protocol):
     """Whether prompt and continuation are one text to the tokenizer; else each is encoded by itself."""
 
     left: ClassVar[bool]
-    """Whether prompts are padded on the left, where an answer then follows them; on the right they keep their positions."""
+    """Whether prompts are padded on the left, so that answers follow them; on the right they keep their positions."""
 
     @property
     def reach(self) -> int:

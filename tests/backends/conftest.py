@@ -30,6 +30,7 @@ def t5_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tie_word_embeddings=False,
         decoder_start_token_id=0,
         n_positions=512,
+        dropout_rate=0.0,
     )
     return _checkpoint(tmp_path_factory.mktemp("checkpoints") / "t5", T5ForConditionalGeneration, config, tokenizer)
 

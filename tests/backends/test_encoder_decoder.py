@@ -61,12 +61,15 @@ def test_scores_are_lm_evals(kind: str, no_perplexity: Path, tmp_path: Path, req
         if config["output_type"] == "generate_until":
             # lm-eval lets a decoder write as many tokens more as the longest prompt of its batch has
             config["generation_kwargs"]["max_length"] = config["generation_kwargs"]["max_gen_toks"] + 1
-    # lm-eval pads an encoder's prompts on the left, which shifts BART's learned positions: its answers need batches of 1
+    # lm-eval pads an encoder's prompts on the left, which shifts BART's learned positions: it needs batches of 1
     samples = peer(checkpoint, configs, None, batch_size=1 if kind == "bart_checkpoint" else 8)
     options = RunOptions(out=tmp_path / "r", batch_tokens=600)
     records = run(str(checkpoint), str(no_perplexity), options=options).records
     same(suite, records, samples, configs)
     right = records.groupby("task")["score"].mean()
+    if kind == "bart_checkpoint":
+        # log-likelihoods score the answer right after the start token, where this BART says <s>: never greedy
+        assert right.pop("smoke-last-word") == 0
     assert right.between(0.2, 0.8).all(), right
 
 
@@ -95,6 +98,36 @@ def test_choices_share_the_encoders_pass(t5_checkpoint: Path) -> None:
     replies(backend, [scored(text, c) for text in (PERU, "Rain") for c in (" Lima", " Rome", " a longer choice")])
     hook.remove()
     assert rows == [2]
+
+
+@pytest.mark.parametrize(("kind", "marks"), [("t5_checkpoint", [1]), ("bart_checkpoint", [0, 1])])
+def test_the_encoder_reads_each_special_token_once(kind: str, marks: list[int], request: pytest.FixtureRequest) -> None:
+    backend = opened(request.getfixturevalue(kind))
+    rows: list[list[int]] = []
+    hook = (
+        backend._engine()
+        .model.get_encoder()
+        .register_forward_hook(
+            lambda module, args, kwargs, out: rows.extend(kwargs["input_ids"].tolist()), with_kwargs=True
+        )
+    )
+    replies(backend, [generate(PERU)])
+    replies(backend, [scored(PERU, " Lima")])
+    replies(backend, [scored("", " Lima")])
+    hook.remove()
+    asked, prompt, empty = rows
+    assert asked == prompt and [token for token in asked if token in (0, 1)] == marks and asked[-1] == 1
+    assert empty == [marks[0]], "BOS, or </s> where there is none"
+
+
+def test_company_changes_no_answer(t5_checkpoint: Path, bart_checkpoint: Path) -> None:
+    texts = [PERU, "Question: What is 7 plus 2?\nAnswer:" * 3, "Rain"]
+    for folder in (t5_checkpoint, bart_checkpoint):
+        backend = opened(folder)
+        for requests in ([generate(t) for t in texts], [scored(t, c) for t in texts for c in (" Lima", " a b c")]):
+            together, alone = replies(backend, requests), [replies(backend, [r])[0] for r in requests]
+            assert [r.text for r in together] == [r.text for r in alone]
+            assert [r.logprob for r in together] == [r.logprob and pytest.approx(r.logprob, abs=1e-4) for r in alone]
 
 
 def test_a_long_prompt_loses_its_left_and_keeps_its_end(t5_checkpoint: Path) -> None:
