@@ -25,6 +25,7 @@ from capeval import harness
 from capeval.backends import Backend, BackendSettings, Piece, open_backend
 from capeval.core import Checkpoint, Reply, Request, Suite
 from capeval.digest import digest
+from capeval.errors import UsageError
 from capeval.store.files import make_folder
 from capeval.store.journal import Journal, journal_key
 from capeval.store.provenance import made_with
@@ -88,7 +89,8 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
         options: How to ask.
 
     Raises:
-        UsageError: unknown suite or backend, no such folder, no chat template, a folder taken by another checkpoint.
+        UsageError: unknown suite or backend, no such folder, no chat template, a folder taken by another checkpoint,
+            tasks that have no meaning for this kind of model.
         BadFileError: damaged checkpoint, suite, task or data files, or journal.
         MissingError: a package, the data, or the hub is not there.
         EngineError: NaN logits, or not enough memory; what was answered until then is in the journal.
@@ -104,6 +106,7 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     refuse_foreign(folder, node=node, uri=backend.uri)
     with _folder(folder):
         asked = _asked(what, backend, options)
+        _refuse_meaningless(backend, asked, what.name)
         requests = harness.requests_of(asked)
         with Journal.open((folder if options.out else RUNS) / "journal.sqlite") as journal:
             replies, counts = _answers(backend, requests, journal, options)
@@ -180,6 +183,17 @@ def _open(model: str, options: RunOptions) -> Backend:
         revision=options.revision, device=options.device, dtype=options.dtype, batch_tokens=options.batch_tokens
     )
     return open_backend(options.backend, model, settings)
+
+
+def _refuse_meaningless(backend: Backend, asked: Sequence[harness.Asked], suite: str) -> None:
+    """Before anything is asked, say which tasks this model can't be asked at all."""
+    for kind, why in backend.refuses.items():
+        tasks = {one.source.task: None for one in asked if any(r.kind == kind for r in harness.requests_of([one]))}
+        if tasks:
+            raise UsageError(
+                f"{backend.uri} {why}. Suite '{suite}' asks for it in {', '.join(tasks)}: leave that out of a copy "
+                "of the suite's file, beside it"
+            )
 
 
 _PREPARED: dict[str, list[harness.Asked]] = {}

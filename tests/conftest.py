@@ -30,7 +30,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
-    texts = _lessons(load_suite("smoke"))
+    texts = [prompt + answer for prompt, answer in lessons(load_suite("smoke"))]
     tokenizer = make_tokenizer(texts)
     torch.manual_seed(0)
     model = _make_model(len(tokenizer))
@@ -94,11 +94,11 @@ def _make_model(vocabulary: int):
     return LlamaForCausalLM(config)
 
 
-def _lessons(suite: Suite) -> list[str]:
+def lessons(suite: Suite) -> list[tuple[str, str]]:
     """Prompts with their answers, of every second item: some of the suite is learnt, some is not."""
     from capeval.harness import Form, prepare
 
-    lessons = []
+    found = []
     for asked in prepare(suite, Form()):
         for document in asked.documents[::2]:
             texts = [(r.text, r.continuation) for samples in document.requests for r in samples]
@@ -106,8 +106,8 @@ def _lessons(suite: Suite) -> list[str]:
                 texts = [texts[document.doc["label"]]]
             answer = asked.task.doc_to_target(document.doc)
             prompt, continuation = texts[0]
-            lessons.append(prompt + (continuation or (f" {answer}\n\n" if asked.spec.metric == "exact_match" else "")))
-    return lessons
+            found.append((prompt, continuation or (f" {answer}\n\n" if asked.spec.metric == "exact_match" else "")))
+    return found
 
 
 def _train(model, tokenizer, texts: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_a_ladder_of_shots_shows_nested_examples_that_never_hold_the_item(home: 
     for place, doc in enumerate(DOCS):
         shown = [requests_of([one])[place].text.removesuffix(doc["q"]) for one in asked]
         assert shown[0] == "" and len(set(shown)) == 5
-        assert all(more.startswith(fewer) for fewer, more in zip(shown, shown[1:], strict=False))
+        assert all(more.startswith(fewer) for fewer, more in pairwise(shown))
         assert all(f"{doc['q']} {doc['a']}" not in text.split("\n\n") for text in shown)
     assert len({d.shots for d in asked[3].documents}) > 1, "examples are drawn for every item"
 
@@ -118,7 +119,7 @@ def test_parts_of_a_task_and_names_of_items(home: Path) -> None:
 
 def test_suites_may_hold_suites(home: Path) -> None:
     suite(home, "path: own.yaml, setting: s")
-    own = '{name: mine, capability: c, metric: exact_match, reference: own, sources: [{path: own.yaml, setting: s}]}'
+    own = "{name: mine, capability: c, metric: exact_match, reference: own, sources: [{path: own.yaml, setting: s}]}"
     (home / "outer.yaml").write_text(f"suites: [lab/style, {home / 'suite.yaml'}]\ntasks: [{own}]")
     outer = load_suite(str(home / "outer.yaml"))
     assert [task.name for task in outer.tasks] == ["lab-length", "own", "mine"]

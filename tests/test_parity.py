@@ -32,8 +32,8 @@ def peer(checkpoint: Path, configs: list[dict[str, Any]], limit: int | None, **f
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    options = {key: form.pop(key) for key in ("add_bos_token",) if key in form}
-    model = HFLM(pretrained=str(checkpoint), device="cpu", dtype="float32", batch_size=8, **options)
+    options = {key: form.pop(key) for key in ("add_bos_token", "batch_size") if key in form}
+    model = HFLM(pretrained=str(checkpoint), device="cpu", dtype="float32", **{"batch_size": 8} | options)
     manager = TaskManager(include_defaults=False)
     found = simple_evaluate(model=model, tasks=configs, task_manager=manager, limit=limit, log_samples=True,
                             bootstrap_iters=0, **form)  # fmt: skip

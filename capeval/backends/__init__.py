@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib import import_module, util
 from typing import Any, NamedTuple, Protocol
 
-from capeval.core import Reply, Request
+from capeval.core import Reply, Request, RequestKind
 from capeval.errors import MissingError, unknown
 
 Batch = list[tuple[int, Reply]]
@@ -67,6 +67,11 @@ class Backend(Protocol):
     numerics: Mapping[str, str]
     """What else decides them: backend, dtype, kind of device, versions."""
 
+    @property
+    def refuses(self) -> Mapping[RequestKind, str]:
+        """Kinds of requests that have no meaning for this model, each with a sentence's end that says why."""
+        ...
+
     def chat(self, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """The messages in the checkpoint's chat template.
 
@@ -96,7 +101,11 @@ class Backend(Protocol):
         ...
 
     def perplexity(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
-        """Log-probability of each text from its first token on."""
+        """Log-probability of each text from its first token on.
+
+        Raises:
+            UsageError: when the model `refuses` it.
+        """
         ...
 
 

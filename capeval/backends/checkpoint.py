@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,9 @@ def check(folder: Path, name: str) -> dict[str, Any]:
     if not (folder / "config.json").is_file():
         raise UsageError(f"{name} is no checkpoint: it lacks config.json")
     config = _json(folder / "config.json")
-    if config.get("is_encoder_decoder"):
-        raise UsageError(f"{name} is an encoder-decoder; backend 'hf' runs decoder-only models")
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        _refuse_without_weights(folder, name)
+        _refuse_without_weights(folder, name, is_encoder_decoder(config))
     _check_shards(folder, {w.name for w in weights})
     for file in weights:
         _check_header(file)
@@ -82,6 +81,11 @@ def check(folder: Path, name: str) -> dict[str, Any]:
             f"AutoTokenizer.from_pretrained(BASE).save_pretrained('{name}')"
         )
     return config
+
+
+def is_encoder_decoder(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json is of a model that reads its prompt with an encoder and answers with a decoder."""
+    return bool(config.get("is_encoder_decoder"))
 
 
 def fingerprint(folder: Path) -> str:
@@ -129,14 +133,15 @@ def _fetch(model: str, revision: str) -> Path:
     return Path(found)
 
 
-def _refuse_without_weights(folder: Path, name: str) -> None:
+def _refuse_without_weights(folder: Path, name: str, encoder_decoder: bool) -> None:
     pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
     if not pickles:
         raise UsageError(f"{name} has no weights: there is no *.safetensors in it")
+    door = "AutoModelForSeq2SeqLM" if encoder_decoder else "AutoModelForCausalLM"
     raise UsageError(
         f"{name} has its weights only as pickles ({', '.join(pickles[:3])}), which can run code when they are read, so "
         'capeval does not. If you trust them, convert them once: python -c "from transformers import '
-        f"AutoModelForCausalLM as M; M.from_pretrained('{name}').save_pretrained('{name}-safetensors')\" and copy the "
+        f"{door} as M; M.from_pretrained('{name}').save_pretrained('{name}-safetensors')\" and copy the "
         "tokenizer files there."
     )
 

@@ -1,4 +1,4 @@
-"""Answers in batches: left padding, stop strings that can't fire inside the prompt, end-of-text, a length limit."""
+"""Answers in batches: stop strings that can't fire inside the prompt, end-of-text, a length limit."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from capeval.backends import Batch, Known
+from capeval.backends.architectures import padded
 from capeval.backends.loading import Engine
 from capeval.backends.tokens import encode, pack
 from capeval.core import Reply, Request
@@ -28,15 +29,15 @@ class _Stops:
 
     tokenizer: Any
     strings: Sequence[str]
-    prompt: int
-    """Length of the padded prompts: what stands before is never looked at."""
+    begin: int
+    """Column where answers begin: what stands before is never looked at."""
     ended: dict[int, int] = field(default_factory=dict)
     """Row → tokens generated when its stop string was complete."""
 
     def __call__(self, input_ids: Any, scores: Any, **more: Any) -> Any:
         import torch
 
-        new = input_ids[:, self.prompt :]
+        new = input_ids[:, self.begin :]
         # a token says at least one byte, so the last tokens that could hold the longest string are these
         tail = max((len(s.encode()) for s in self.strings), default=0) + 2
         for row, text in enumerate(self.tokenizer.batch_decode(new[:, -tail:])):
@@ -58,12 +59,13 @@ def generate_batches(
     for settings, group in _groups(requests).items():
         kwargs = json.loads(settings)
         until, room = kwargs.pop("until", []), int(kwargs.pop("max_gen_toks", 256))
-        if room >= engine.window:
+        width = engine.architecture.room(engine.window, room)
+        if width < 1:
             raise UsageError(
-                f"the suite asks for answers of up to {room} tokens, but {engine.name} can read {engine.window} tokens "
-                "in all: choose a suite with shorter answers or a checkpoint with a longer window"
+                f"the suite asks for answers of up to {room} tokens, but {engine.name} has positions for "
+                f"{engine.architecture.reach}: choose a suite with shorter answers or a checkpoint with a longer window"
             )
-        prompts = [_prompt(engine, i, requests[i].text, engine.window - room) for i in group]
+        prompts = [_prompt(engine, i, requests[i].text, width) for i in group]
         prompts.sort(key=lambda prompt: (-len(prompt.ids), prompt.ids))
         # sampled answers go one by one, each from its own seed: a resumed run then says the same
         limit = 1 if kwargs.get("do_sample") else budget
@@ -98,16 +100,15 @@ def _answer(
 
     width = max(len(prompt.ids) for prompt in batch)
     device = engine.model.device
-    padding = [width - len(prompt.ids) for prompt in batch]
-    ids = torch.tensor([[engine.pad] * n + p.ids for n, p in zip(padding, batch, strict=True)], device=device)
-    mask = torch.tensor([[0] * n + [1] * (width - n) for n in padding], device=device)
-    criteria = _Stops(engine.tokenizer, stops, width)
+    ids, mask = padded([prompt.ids for prompt in batch], engine.pad, device, left=engine.architecture.left)
+    begin = engine.architecture.begin(width)
+    criteria = _Stops(engine.tokenizer, stops, begin)
     try:
         with torch.no_grad():
             out = _generate(engine, ids, mask, criteria, room, kwargs)
     except torch.cuda.OutOfMemoryError as error:
         raise EngineError(f"the GPU's memory is too small for a batch of {ids.numel()} tokens") from error
-    rows = out[:, width:].tolist()
+    rows = out[:, begin:].tolist()
     return [
         (prompt.position, _reply(engine, row, stops, criteria.ended.get(i, len(row)), room, prompt.cut))
         for i, (prompt, row) in enumerate(zip(batch, rows, strict=True))
@@ -117,7 +118,11 @@ def _answer(
 def _generate(engine: Engine, ids: Any, mask: Any, stops: _Stops, room: int, kwargs: Mapping[str, Any]) -> Any:
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
-    sampling = dict(kwargs)
+    sampling = {"num_beams": 1} | dict(kwargs)
+    if sampling["num_beams"] != 1:
+        raise UsageError(
+            f"backend 'hf' writes greedily or samples; it does no beam search (num_beams: {sampling['num_beams']})"
+        )
     if not sampling.get("do_sample"):
         sampling.pop("temperature", None)  # 0 means greedy, and transformers wants it left out then
     try:
@@ -126,6 +131,7 @@ def _generate(engine: Engine, ids: Any, mask: Any, stops: _Stops, room: int, kwa
             attention_mask=mask,
             max_new_tokens=room,
             eos_token_id=list(engine.ends) or None,
+            forced_eos_token_id=None,  # BART's: an answer that the limit cut would look finished
             pad_token_id=engine.pad,
             stopping_criteria=StoppingCriteriaList([stops]),
             logits_processor=LogitsProcessorList([_refuse_nan(engine.name)]),

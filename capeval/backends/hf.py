@@ -1,8 +1,9 @@
-"""Transformers: decoder-only checkpoints in HF format, on CPU or one GPU. Right first; fast engines come beside it.
+"""Transformers: checkpoints in HF format, on CPU or one GPU. Right first; fast engines come beside it.
 
     capeval run --backend hf --model ./checkpoint --suite smoke --device cpu --dtype float32
 
-Safetensors only, no remote code. Token rules are in `tokens.py`, what is checked before loading in `checkpoint.py`.
+Safetensors only, no remote code. Token rules are in `tokens.py`, what is checked before loading in `checkpoint.py`, how
+the two kinds of models differ in `architectures.py`.
 Greedy answers and log-probabilities equal those of lm-eval's own `hf` model; a prompt that does not fit loses tokens on
 its left, as there, but here it is counted (`Reply.cut`).
 """
@@ -19,14 +20,18 @@ from typing import Any
 
 from capeval.backends import BackendSettings, Batch, Known, Piece, checkpoint
 from capeval.backends.generation import generate_batches
-from capeval.backends.loading import Engine, load, load_tokenizer, load_window
+from capeval.backends.loading import Engine, load, load_shape, load_tokenizer
 from capeval.backends.scoring import Row, score_rows
 from capeval.backends.tokens import encode, encode_pair, rolling_windows
-from capeval.core import Request
+from capeval.core import Request, RequestKind
 from capeval.errors import BadFileError, MissingError, UsageError, unknown
 
 _ADDED = 8
 """Tokens that a tokenizer may add to a text (BOS, EOS, a leading space), at most."""
+_NO_PERPLEXITY = (
+    "is an encoder-decoder: its decoder answers a prompt, so a text by itself (perplexity, bits per byte) has no "
+    "probability under it that could be compared with a decoder-only model's"
+)
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
@@ -39,6 +44,7 @@ class HfBackend:
     numerics: Mapping[str, str]
     folder: Path
     device: str
+    encoder_decoder: bool
     batch_tokens: int
 
     @classmethod
@@ -63,8 +69,14 @@ class HfBackend:
             },
             folder=folder,
             device=device,
+            encoder_decoder=checkpoint.is_encoder_decoder(config),
             batch_tokens=settings.batch_tokens,
         )
+
+    @property
+    def refuses(self) -> Mapping[RequestKind, str]:
+        """See `Backend`."""
+        return {"perplexity": _NO_PERPLEXITY} if self.encoder_decoder else {}
 
     def chat_template(self) -> str:
         """The tokenizer's chat template.
@@ -102,15 +114,17 @@ class HfBackend:
         if request.kind == "perplexity":
             return 0
         tokenizer = load_tokenizer(self.folder, self.uri, self.digest)
-        room = load_window(self.folder, self.uri, self.digest)
-        room += 1 if request.kind == "loglikelihood" else -int(request.generation.get("max_gen_toks", 256))
+        window, shape = load_shape(self.folder, self.uri, self.digest)
+        room = window
+        if request.kind == "generate":
+            room = shape.room(window, int(request.generation.get("max_gen_toks", 256)))
         # a token says at least one byte, so most prompts need no counting
         if len(request.text.encode()) + len(request.continuation.encode()) + _ADDED <= room:
             return 0
         if request.kind == "generate":
             return max(0, len(encode(tokenizer, request.text)) - room)
-        context, target = encode_pair(tokenizer, request.text, request.continuation, prefix=0)
-        return max(0, len(context) + len(target) - room)
+        context, target = encode_pair(tokenizer, request.text, request.continuation, 0, shape.joined)
+        return shape.read(context, target, window)[1]
 
     def pieces(self, text: str) -> list[Piece]:
         """See `Backend`."""
@@ -135,6 +149,8 @@ class HfBackend:
 
     def perplexity(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """See `Backend`."""
+        if why := self.refuses.get("perplexity"):
+            raise UsageError(f"{self.uri} {why}")
         engine = self._engine()
         rows = [
             Row(position=i, pairs=rolling_windows(engine.tokenizer, r.text, engine.prefix, engine.window), whole=True)
@@ -143,17 +159,18 @@ class HfBackend:
         return score_rows(engine, rows, self.batch_tokens, known)
 
     def _engine(self) -> Engine:
-        return _warm(self.folder, self.uri, self.digest, self.device, self.numerics["dtype"])
+        return _warm(self.folder, self.uri, self.digest, self.device, self.numerics["dtype"], self.encoder_decoder)
 
 
 @lru_cache(maxsize=1)
-def _warm(folder: Path, name: str, digest: str, device: str, dtype: str) -> Engine:
+def _warm(folder: Path, name: str, digest: str, device: str, dtype: str, encoder_decoder: bool) -> Engine:
     """The last model stays loaded: several suites of one checkpoint load it once."""
-    return load(folder, name, digest, device=device, dtype=dtype)
+    return load(folder, name, digest, device=device, dtype=dtype, encoder_decoder=encoder_decoder)
 
 
 def _pair(engine: Engine, request: Request) -> tuple[list[int], list[int]]:
-    return encode_pair(engine.tokenizer, request.text, request.continuation, engine.prefix)
+    joined = engine.architecture.joined
+    return encode_pair(engine.tokenizer, request.text, request.continuation, engine.prefix, joined)
 
 
 def _device(wanted: str) -> str:

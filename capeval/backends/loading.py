@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from capeval.backends.architectures import Architecture, architecture_of
 from capeval.backends.tokens import window_of
 from capeval.errors import BadFileError, CapevalError, EngineError, UsageError
 
@@ -21,8 +22,9 @@ class Engine:
     """What the user called the checkpoint, for messages."""
     model: Any
     tokenizer: Any
+    architecture: Architecture
     window: int
-    """Tokens that the model can read."""
+    """Tokens that the model can read: prompt and answer, or the prompt alone where an encoder reads it."""
     prefix: int
     """Token that stands for an empty prompt: BOS, else end of text."""
     ends: tuple[int, ...]
@@ -62,8 +64,8 @@ def load_tokenizer(folder: Path, name: str, digest: str) -> Any:
 
 
 @lru_cache(maxsize=2)
-def load_window(folder: Path, name: str, digest: str) -> int:
-    """Tokens that a checkpoint can read, from its configuration and tokenizer alone.
+def load_shape(folder: Path, name: str, digest: str) -> tuple[int, Architecture]:
+    """(tokens that a checkpoint can read, how it is asked), from its configuration and tokenizer alone.
 
     Raises:
         BadFileError, UsageError: as `load`.
@@ -75,21 +77,22 @@ def load_window(folder: Path, name: str, digest: str) -> int:
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:  # transformers raises many kinds for an unknown or damaged configuration
             raise _unloadable(name, error) from error
-    return window_of(config, load_tokenizer(folder, name, digest))
+    window = window_of(config, load_tokenizer(folder, name, digest))
+    return window, architecture_of(config, window, name)
 
 
-def load(folder: Path, name: str, digest: str, *, device: str, dtype: str) -> Engine:
+def load(folder: Path, name: str, digest: str, *, device: str, dtype: str, encoder_decoder: bool) -> Engine:
     """Load a checkpoint.
 
     Raises:
         BadFileError: tensors that are missing or of another shape than the configuration says.
-        UsageError: a model that needs code from its repository, or is no causal language model.
+        UsageError: a model that needs code from its repository, or writes no text.
         EngineError: not enough memory.
     """
     import torch
 
     tokenizer = load_tokenizer(folder, name, digest)
-    model = _model(folder, name, getattr(torch, dtype))
+    model = _model(folder, name, getattr(torch, dtype), encoder_decoder)
     try:
         model = model.to(device).eval()
     except torch.cuda.OutOfMemoryError as error:
@@ -111,6 +114,7 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str) -> En
         name=name,
         model=model,
         tokenizer=tokenizer,
+        architecture=architecture_of(model.config, window, name),
         window=window,
         prefix=prefix,
         ends=tuple(dict.fromkeys(ends)),
@@ -119,12 +123,14 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str) -> En
     )
 
 
-def _model(folder: Path, name: str, dtype: Any) -> Any:
-    from transformers import AutoModelForCausalLM
+def _model(folder: Path, name: str, dtype: Any, encoder_decoder: bool) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    door = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
 
     with _quiet():
         try:
-            model, report = AutoModelForCausalLM.from_pretrained(
+            model, report = door.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False,
                 output_loading_info=True,
             )  # fmt: skip

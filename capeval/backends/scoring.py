@@ -1,8 +1,7 @@
-"""Log-probabilities of given tokens: right padding, one forward pass a batch, logits only where something is scored."""
+"""Log-probabilities of given tokens: one forward pass a batch, logits only where something is scored."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +42,7 @@ def score_rows(engine: Engine, rows: Sequence[Row], budget: int, known: Known = 
         EngineError: NaN logits, or not enough memory.
         BadFileError: tokens that the weights don't know.
     """
-    replies = [(row.position, problem) for row in rows if (problem := _problem(row, engine.window))]
+    replies = [(row.position, problem) for row in rows if (problem := _problem(row, engine.architecture.reach))]
     if fresh := [(position, problem) for position, problem in replies if position not in known]:
         yield fresh
     refused = {position for position, _ in replies}
@@ -61,15 +60,15 @@ def score_rows(engine: Engine, rows: Sequence[Row], budget: int, known: Known = 
             yield [(row, _reply(done.pop(row))) for row in finished]
 
 
-def _problem(row: Row, window: int) -> Reply | None:
+def _problem(row: Row, reach: int) -> Reply | None:
     """The reply to a row that there is nothing to score in, or more than the model can read."""
     if row.whole:
         return None if row.pairs else Reply(logprob=0.0, greedy=True, n_tokens=0)
     target = row.pairs[0][1]
     if not target:
         return Reply(error="the continuation has no tokens")
-    if len(target) > window:
-        return Reply(error=f"the continuation has {len(target)} tokens, the model's window {window}")
+    if len(target) > reach:
+        return Reply(error=f"the continuation has {len(target)} tokens, the model's window {reach}")
     return None
 
 
@@ -77,12 +76,10 @@ def _batches(engine: Engine, rows: Sequence[Row], budget: int) -> Iterator[list[
     parts = []
     for row in rows:
         for context, target in row.pairs:
-            ids = context + target
-            engine.check_ids(ids)
-            # what does not fit is dropped on the left; the last token is only predicted, never read
-            cut = max(0, len(ids) - (engine.window + 1))
-            parts.append(_Part(row.position, tuple(ids[cut:-1]), target, cut))
-    logits = engine.rows / _LOGITS_PER_TOKEN
+            engine.check_ids(context + target)
+            inputs, cut = engine.architecture.read(context, target, engine.window)
+            parts.append(_Part(row.position, inputs, target, cut))
+    logits = max(1, engine.rows / _LOGITS_PER_TOKEN)
     parts.sort(key=lambda part: (-_cost(part, logits), part.inputs))
     for span in pack([_cost(part, logits) for part in parts], budget):
         yield [parts[i] for i in span]
@@ -96,33 +93,14 @@ def _score(engine: Engine, parts: Sequence[_Part]) -> list[tuple[float, bool]]:
     """(log-probability, whether greedy) of each part's target."""
     import torch
 
-    # choices of one token differ in what is predicted only: they share a row
-    inputs = {ids: row for row, ids in enumerate(dict.fromkeys(part.inputs for part in parts))}
-    width = max(map(len, inputs))
-    first = min(len(part.inputs) - len(part.target) for part in parts)
-    padded = torch.tensor([[*ids, *[engine.pad] * (width - len(ids))] for ids in inputs], device=engine.model.device)
     try:
         with torch.inference_mode():
-            logits = _logits(engine.model, padded, first)
-            found = []
-            for part in parts:
-                end = len(part.inputs) - first
-                rows = logits[inputs[part.inputs], end - len(part.target) : end].float()
-                found.append(_one(engine, rows, part.target))
+            inputs, targets = [part.inputs for part in parts], [part.target for part in parts]
+            logits = engine.architecture.logits(engine.model, inputs, targets, engine.pad)
+            return [_one(engine, rows.float(), target) for rows, target in zip(logits, targets, strict=True)]
     except torch.cuda.OutOfMemoryError as error:
-        raise EngineError(f"the GPU's memory is too small for a batch of {padded.numel()} tokens") from error
-    return found
-
-
-def _logits(model: Any, padded: Any, first: int) -> Any:
-    """Logits from position `first` on, (rows, width − first, vocabulary)."""
-    import torch
-
-    # causal attention: what is padded on the right changes nothing on its left, so no mask is needed
-    if "logits_to_keep" in inspect.signature(model.forward).parameters:
-        keep = torch.arange(first, padded.shape[1], device=padded.device)
-        return model(padded, use_cache=False, logits_to_keep=keep).logits
-    return model(padded, use_cache=False).logits[:, first:]
+        tokens = len(parts) * max(len(part.inputs) for part in parts)
+        raise EngineError(f"the GPU's memory is too small for a batch of {tokens} tokens") from error
 
 
 def _one(engine: Engine, rows: Any, target: list[int]) -> tuple[float, bool]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from capeval import strict
 from capeval.backends import BackendSettings, Batch, Known, Piece
-from capeval.core import Reply, Request
+from capeval.core import Reply, Request, RequestKind
 from capeval.digest import digest
 from capeval.errors import BadFileError, UsageError
 
@@ -56,6 +56,11 @@ class ScriptedBackend:
             numerics={"backend": "scripted"},
             rules=tuple(_rule(rule, path) for rule in strict.mappings(data, "rules", str(path))),
         )
+
+    @property
+    def refuses(self) -> Mapping[RequestKind, str]:
+        """Nothing."""
+        return {}
 
     def chat_template(self) -> str:
         """One line per message."""

@@ -1,7 +1,8 @@
 """Text → token ids as lm-eval counts them, so that scores agree item by item; and how rows are packed into batches.
 
 Rules: the tokenizer decides whether a text begins with BOS, and there is never a second one; prompt and continuation
-are encoded together and split where the prompt's own encoding ends; what is too long loses tokens on its left, and says
+are encoded together and split where the prompt's own encoding ends, unless an encoder reads the one and a decoder the
+other; what is too long loses tokens on its left, and says
 so.
 """
 
@@ -21,7 +22,7 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
-def encode_pair(tokenizer: Any, context: str, continuation: str, prefix: int) -> Pair:
+def encode_pair(tokenizer: Any, context: str, continuation: str, prefix: int, joined: bool = True) -> Pair:
     """Ids of a prompt and of what follows it.
 
     Spaces at the prompt's end move to the continuation, because most tokenizers join them with the next word; an empty
@@ -32,6 +33,7 @@ def encode_pair(tokenizer: Any, context: str, continuation: str, prefix: int) ->
         context: The prompt.
         continuation: What is scored.
         prefix: Token that stands for an empty prompt.
+        joined: Encode both as one text and split it; False encodes each by itself, for an encoder and a decoder.
     """
     if not context:
         target = tokenizer.encode(continuation, add_special_tokens=False, verbose=False)
@@ -39,7 +41,10 @@ def encode_pair(tokenizer: Any, context: str, continuation: str, prefix: int) ->
     stripped = context.rstrip()
     continuation, context = context[len(stripped) :] + continuation, stripped
     context_ids = encode(tokenizer, context)
-    target = encode(tokenizer, context + continuation)[len(context_ids) :]
+    if joined:
+        target = encode(tokenizer, context + continuation)[len(context_ids) :]
+    else:
+        target = tokenizer.encode(continuation, add_special_tokens=False, verbose=False)
     return context_ids or [prefix], target
 
 

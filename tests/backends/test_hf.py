@@ -208,7 +208,6 @@ def _lost_shard(folder: Path) -> None:
         (_cut, BadFileError, "model.safetensors is damaged or cut"),
         (_lost_shard, BadFileError, "model-00002.safetensors, which is not there"),
         (lambda f: (f / "config.json").write_text("{"), BadFileError, "config.json can't be read as JSON"),
-        (lambda f: change_config(f, is_encoder_decoder=True), UsageError, "encoder-decoder"),
     ],
 )
 def test_unusable_checkpoints_are_refused_when_opened(copy: Path, harm, kind: type, message: str) -> None:

@@ -1,0 +1,64 @@
+"""Exactly one BOS where the tokenizer or the chat template wants one, in the very rows that the model reads."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from capeval.backends import BackendSettings, open_backend
+from capeval.core import Request
+from capeval.harness import Form, prepare, requests_of
+from capeval.suites import load_suite
+
+BOS, PAD = 0, 2
+TURNS = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
+TEMPLATES = {"document": "", "template": TURNS, "template with BOS": "{{ bos_token }}" + TURNS}
+KINDS = ("generate", "loglikelihood", "perplexity")
+
+
+def read_by_the_model(backend, kind: str, requests: Sequence[Request]) -> list[list[int]]:
+    """Rows of the forward passes, without padding and without the answers' single tokens."""
+    rows: list[list[int]] = []
+
+    def look(model, args, kwargs) -> None:
+        ids = args[0] if args else kwargs["input_ids"]
+        if kind != "generate" or ids.shape[1] > 1:
+            rows.extend([token for token in row if token != PAD] for row in ids.tolist())
+
+    hook = backend._engine().model.register_forward_pre_hook(look, with_kwargs=True)
+    try:
+        assert list(getattr(backend, kind)(requests))
+    finally:
+        hook.remove()
+    return rows
+
+
+@pytest.mark.parametrize("form", TEMPLATES)
+@pytest.mark.parametrize("adds", [True, False], ids=["tokenizer adds BOS", "tokenizer adds none"])
+def test_rows_begin_with_one_bos_or_have_none(
+    tiny_checkpoint: Path, bos_checkpoint: Path, tmp_path: Path, form: str, adds: bool
+) -> None:
+    folder = Path(shutil.copytree(bos_checkpoint if adds else tiny_checkpoint, tmp_path / "copy"))
+    if TEMPLATES[form]:
+        (folder / "chat_template.jinja").write_text(TEMPLATES[form])
+    backend = open_backend("hf", str(folder), BackendSettings())
+    shown = Form(chat=backend.chat, template=backend.chat_template()) if TEMPLATES[form] else Form()
+    asked = requests_of(prepare(load_suite("smoke"), shown, limit=2))
+    for kind in KINDS:
+        rows = read_by_the_model(backend, kind, [r for r in asked if r.kind == kind])
+        # a text that is scored from its first token on needs something before it
+        wanted = adds or form == "template with BOS" or kind == "perplexity"
+        assert rows and all(row.count(BOS) == wanted for row in rows), (kind, rows[0][:5])
+        assert all(row[0] == BOS for row in rows if wanted), kind
+
+
+@pytest.mark.parametrize("folder", ["tiny_checkpoint", "bos_checkpoint"])
+def test_an_empty_prompt_is_one_bos(folder: str, request: pytest.FixtureRequest) -> None:
+    backend = open_backend("hf", str(request.getfixturevalue(folder)), BackendSettings())
+    ids = backend._engine().tokenizer.encode("Rain and sun", add_special_tokens=False)
+    for text in ("Rain and sun", "<s>Rain and sun"):
+        asked = Request(kind="loglikelihood", text="", continuation=text)
+        assert read_by_the_model(backend, "loglikelihood", [asked]) == [[BOS, *ids[:-1]]]
