@@ -9,12 +9,12 @@ import pytest
 from capeval.suites import load_suite
 from tests.conftest import lessons
 
-_STEPS = 320
+_STEPS = 240
 
 
 @pytest.fixture(scope="session")
 def t5_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """T5 v1.1: gated, a head of its own, no BOS; its tokenizer turns line ends into spaces and adds </s>."""
+    """T5: gated, no BOS, a tied head; its tokenizer turns line ends into spaces and adds </s>."""
     import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
@@ -35,8 +35,6 @@ def t5_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     torch.manual_seed(0)
     model = T5ForConditionalGeneration(config)
-    # transformers ties every new T5; published files with a head of their own are loaded as they are
-    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach() / 8)
     return _checkpoint(tmp_path_factory.mktemp("checkpoints") / "t5", model, tokenizer)
 
 
@@ -120,7 +118,7 @@ def _train(model, tokenizer, pairs: list[tuple[str, str]]) -> None:
     import torch
 
     rows = [(tokenizer.encode(prompt), tokenizer.encode(answer.rstrip())) for prompt, answer in pairs]
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=4e-3)
     order = torch.Generator().manual_seed(0)
     for _ in range(_STEPS):
         chosen = [rows[i] for i in torch.randint(len(rows), (12,), generator=order).tolist()]
