@@ -88,6 +88,8 @@ RIGHT = {
     "whole with trials": ("def", WHOLE + "\nassert doubled([1]) == [2]\nprint(doubled([1]))\n"),
     "windows": ("def", WHOLE.replace("\n", "\r\n")),
     "lambda": ("def", "doubled = lambda numbers: [2 * n for n in numbers]\n"),
+    "block that lost all indentation": ("body", "if True:\n    return [FACTOR * n for n in numbers]"),
+    "block whose first line lost its indentation": ("body", "if True:\n        return [FACTOR * n for n in numbers]"),
     "fenced": ("fenced", f"Sure!\n```python\n{WHOLE}```\nIt doubles."),
     "fenced without language": ("fenced", f"Sure!\n```\n{WHOLE}\n```"),
     "fenced body": ("fenced", f"```python\n{BODY}```"),
@@ -259,7 +261,7 @@ def test_traces_of_the_real_functions(public_data: Path) -> None:
 @pytest.mark.data
 def test_recorded_answers_score_as_recorded(public_data: Path) -> None:
     """Where they differ the recorded run had broken the answer's indentation (docs/code.md)."""
-    from benchmarks.rescore_code import answers, rescored
+    from benchmarks.rescore_code import answers, rescored, table
 
     frame = rescored(answers(public_data, "gpt-4-0314"))
     ours, theirs = frame.score == 1, frame.recorded.astype(bool)
@@ -267,3 +269,5 @@ def test_recorded_answers_score_as_recorded(public_data: Path) -> None:
     assert (ours & ~theirs).sum() == 10 and not (theirs & ~ours).any()
     said = frame.said[ours & ~theirs]
     assert said.str.contains("outside function|indent").all()
+    written = (Path(__file__).parents[1] / "docs" / "code.md").read_text(encoding="utf-8")
+    assert all(line in written for line in table(frame))
