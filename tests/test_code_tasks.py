@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -206,6 +207,22 @@ def test_traces_ask_for_values_that_the_tests_know(mirror: Path) -> None:
     assert ">>> doubled([1])" not in prompts[3], "docstrings show examples"
     replies = [" 1 + 1 is 2. So the answer is 2.\n", " The answer is [6, 9].", " 2", "\n[6, 8]\n"]
     assert list(records(asked, [Reply(text=text, finish="stop") for text in replies]).score) == [1.0, 0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("file", ["traces_direct", "traces_cot"])
+def test_the_flexible_rung_of_traces_reads_other_forms(mirror: Path, file: str) -> None:
+    source = TaskSource(path=f"code/{file}.yaml", task="own", setting="s", filter="flexible")
+    asked = prepare(replace(suite(file, "exact_match"), sources=(source,)), Form())
+    right = [
+        "It returns `2`.",
+        "First `1`, then `2`, since 1 + 1.",
+        "Thus:\n2\n",
+        "plus(1) returns: 2",
+        "plus(1) == 2",
+        "2.",
+    ]
+    assert [scored(asked, text).score for text in right] == [1.0] * len(right)
+    assert [scored(asked, text).score for text in ("It returns `3`.", "2 or 3", "", "2\nNo, 3")] == [0.0] * 4
 
 
 @pytest.mark.parametrize(
