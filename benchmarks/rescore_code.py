@@ -79,5 +79,17 @@ def table(frame: pd.DataFrame) -> Iterator[str]:
         )
 
 
+def disagreements(frame: pd.DataFrame) -> Iterator[str]:
+    """Lines of markdown: why the recorded run failed what passes here, and how the answer was read here."""
+    known = frame[frame.recorded.notna()]
+    apart = known[(known.score == 1) != known.recorded.astype(bool)]
+    said = apart.said.str.removeprefix("failed: ").str.partition(" (<string>")[0]
+    yield "| the recorded run says | passes here | answers | rung |"
+    yield "|---|---|---|---|"
+    for (reason, score, rung), rows in apart.groupby([said, "score", "rung"]):
+        yield f"| {reason} | {'yes' if score == 1 else 'no'} | {len(rows)} | {rung} |"
+
+
 if __name__ == "__main__":
-    print("\n".join(table(rescored(answers(Path(os.environ["CAPEVAL_DATA"]))))))
+    found = rescored(answers(Path(os.environ["CAPEVAL_DATA"])))
+    print("\n".join([*table(found), "", *disagreements(found)]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -88,6 +89,8 @@ RIGHT = {
     "whole with trials": ("def", WHOLE + "\nassert doubled([1]) == [2]\nprint(doubled([1]))\n"),
     "windows": ("def", WHOLE.replace("\n", "\r\n")),
     "lambda": ("def", "doubled = lambda numbers: [2 * n for n in numbers]\n"),
+    "block that lost all indentation": ("body", "if True:\n    return [FACTOR * n for n in numbers]"),
+    "block whose first line lost its indentation": ("body", "if True:\n        return [FACTOR * n for n in numbers]"),
     "fenced": ("fenced", f"Sure!\n```python\n{WHOLE}```\nIt doubles."),
     "fenced without language": ("fenced", f"Sure!\n```\n{WHOLE}\n```"),
     "fenced body": ("fenced", f"```python\n{BODY}```"),
@@ -206,6 +209,22 @@ def test_traces_ask_for_values_that_the_tests_know(mirror: Path) -> None:
     assert list(records(asked, [Reply(text=text, finish="stop") for text in replies]).score) == [1.0, 0.0, 1.0, 1.0]
 
 
+@pytest.mark.parametrize("file", ["traces_direct", "traces_cot"])
+def test_the_flexible_rung_of_traces_reads_other_forms(mirror: Path, file: str) -> None:
+    source = TaskSource(path=f"code/{file}.yaml", task="own", setting="s", filter="flexible")
+    asked = prepare(replace(suite(file, "exact_match"), sources=(source,)), Form())
+    right = [
+        "It returns `2`.",
+        "First `1`, then `2`, since 1 + 1.",
+        "Thus:\n2\n",
+        "plus(1) returns: 2",
+        "plus(1) == 2",
+        "2.",
+    ]
+    assert [scored(asked, text).score for text in right] == [1.0] * len(right)
+    assert [scored(asked, text).score for text in ("It returns `3`.", "2 or 3", "", "2\nNo, 3")] == [0.0] * 4
+
+
 @pytest.mark.parametrize(
     ("said", "gold", "same"),
     [
@@ -259,7 +278,7 @@ def test_traces_of_the_real_functions(public_data: Path) -> None:
 @pytest.mark.data
 def test_recorded_answers_score_as_recorded(public_data: Path) -> None:
     """Where they differ the recorded run had broken the answer's indentation (docs/code.md)."""
-    from benchmarks.rescore_code import answers, rescored
+    from benchmarks.rescore_code import answers, rescored, table
 
     frame = rescored(answers(public_data, "gpt-4-0314"))
     ours, theirs = frame.score == 1, frame.recorded.astype(bool)
@@ -267,3 +286,5 @@ def test_recorded_answers_score_as_recorded(public_data: Path) -> None:
     assert (ours & ~theirs).sum() == 10 and not (theirs & ~ours).any()
     said = frame.said[ours & ~theirs]
     assert said.str.contains("outside function|indent").all()
+    written = (Path(__file__).parents[1] / "docs" / "code.md").read_text(encoding="utf-8")
+    assert all(line in written for line in table(frame))

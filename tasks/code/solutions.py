@@ -112,12 +112,13 @@ def _whole(text: str) -> str:
 
 def _as_body(code: str) -> str:
     """A body with its indentation: chat models strip the first line's, or all of it."""
-    lines = code.lstrip("\n").split("\n")
-    if not lines[0].strip() or lines[0][0] in " \t":
-        return "\n".join(lines)
-    stripped = [line for line in lines[1:] if line.strip()]
-    if stripped and all(line[0] in " \t" for line in stripped):
-        depth = len(stripped[0]) - len(stripped[0].lstrip())
-        opens = lines[0].rstrip().endswith((":", "(", "[", "{", ",", "\\"))
-        return "\n".join([" " * (max(depth - 4, 4) if opens else depth) + lines[0], *lines[1:]])
-    return "\n".join("    " + line for line in lines)
+    first, *rest = code.lstrip("\n").split("\n")
+    if not first.strip() or first[0] in " \t":
+        return "\n".join([first, *rest])
+    depths = [len(line) - len(line.lstrip()) for line in rest if line.strip()]
+    level = min(depths, default=0)
+    if level and first.rstrip().endswith(":") and depths[0] == level:
+        level -= 4  # all that follows belongs to the block that the first line opens
+    if level > 0:
+        return "\n".join([" " * level + first, *rest])
+    return "\n".join("    " + line for line in (first, *rest))

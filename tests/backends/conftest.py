@@ -14,7 +14,8 @@ _STEPS = 240
 
 @pytest.fixture(scope="session")
 def t5_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """T5 v1.1: gated, a head of its own, no BOS; its tokenizer turns line ends into spaces and adds </s>."""
+    """T5: gated, no BOS, a tied head; its tokenizer turns line ends into spaces and adds </s>."""
+    import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
     pairs = _pairs()
@@ -32,12 +33,15 @@ def t5_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         n_positions=512,
         dropout_rate=0.0,
     )
-    return _checkpoint(tmp_path_factory.mktemp("checkpoints") / "t5", T5ForConditionalGeneration, config, tokenizer)
+    torch.manual_seed(0)
+    model = T5ForConditionalGeneration(config)
+    return _checkpoint(tmp_path_factory.mktemp("checkpoints") / "t5", model, tokenizer)
 
 
 @pytest.fixture(scope="session")
 def bart_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """BART: learned positions, a decoder that begins from </s> and is made to say <s> first."""
+    """BART: learned positions, a decoder that begins from </s> and must say <s> first, four beams by default."""
+    import torch
     from transformers import BartConfig, BartForConditionalGeneration
 
     config = BartConfig(
@@ -58,9 +62,10 @@ def bart_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     tokenizer = _bart_tokenizer([part for pair in _pairs() for part in pair])
     folder = tmp_path_factory.mktemp("checkpoints") / "bart"
-    return _checkpoint(
-        folder, BartForConditionalGeneration, config, tokenizer, forced_bos_token_id=0, forced_eos_token_id=1
-    )
+    torch.manual_seed(0)
+    model = BartForConditionalGeneration(config)
+    model.generation_config.update(forced_bos_token_id=0, forced_eos_token_id=1, num_beams=4)
+    return _checkpoint(folder, model, tokenizer)
 
 
 def _pairs() -> list[tuple[str, str]]:
@@ -96,18 +101,14 @@ def _bart_tokenizer(texts: list[str]):
     return tokenizer
 
 
-def _checkpoint(folder: Path, kind: type, config, tokenizer, **generation: int) -> Path:
+def _checkpoint(folder: Path, model, tokenizer) -> Path:
     import torch
 
-    torch.manual_seed(0)
-    model = kind(config)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # for models this small, threads cost more than they bring
     _train(model, tokenizer, _pairs())
     torch.set_num_threads(threads)
     model.eval()
-    for name, value in generation.items():
-        setattr(model.generation_config, name, value)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
