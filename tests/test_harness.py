@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -175,18 +176,58 @@ def test_random_state_is_left_alone() -> None:
     assert (random.random(), np.random.rand()) == expected
 
 
+CHOICES = (
+    TASK[: TASK.index("generation_kwargs")]
+    .replace("generate_until", "multiple_choice")
+    .replace('doc_to_target: "{{a}}"', 'doc_to_target: "{{a}}"\ndoc_to_choice: "{{c}}"')
+    + "metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]\n"
+)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("task: own", "group: own", "no single lm-eval task"),
-        ("test_split: test", "test_split: dev", "can't build the task"),
-        ("output_type: generate_until", "output_type: guess", "can't build the task"),
-        ("{{q}}", "{{q", "can't build the task"),
+        ("task: own", "task: own\nnum_fewshots: 3", "unknown key 'num_fewshots'; did you mean 'num_fewshot'?"),
+        ("test_split: test", "test_split: dev", "test_split is 'dev', a split that the data set lacks"),
+        ("test_split: test\n", "", "must have valid or test docs"),
+        ("output_type: generate_until", "output_type: guess", "lm-eval can't work with it"),
+        ("{{q}}", "{{q", "the template doc_to_text can't be rendered: unexpected end of template"),
+        ("{{q}}", "{{ask}}", "template doc_to_text can't be rendered: 'ask' is undefined; the documents have q, a"),
+        ("{{a}}", "{{a.b.c}}", "the template doc_to_target can't be rendered: 'str object' has no attribute 'b'"),
+        ('"{{q}}"', "ask", "doc_to_text is 'ask', which is no column of the documents (q, a)"),
+        ("test_split: test", "test_split: test\nnum_fewshot: 4\nfewshot_split: test", "lower num_fewshot"),
+        ("([0-9]+)", "([0-9]+", "the regular expression of a filter is malformed: missing )"),
+        (
+            "test_split: test",
+            "test_split: test\nprocess_docs: !function own_functions.none",
+            "'test' holds no documents",
+        ),
     ],
 )
 def test_bad_task_files(own: Path, old: str, new: str, message: str) -> None:
+    (own / "fns.py").write_text("def none(data):\n    return data.select([])\n")
     (own / "own.yaml").write_text(TASK.replace(old, new))
-    with pytest.raises(BadFileError, match=message):
+    with pytest.raises(BadFileError, match=re.escape(message)) as caught:
+        prepare(load(own), Form())
+    assert str(caught.value).startswith(str(own / "own.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"a": "1", "c": []}, "doc_to_choice gives 0 choices"),
+        ({"a": "1", "c": ["1"]}, "doc_to_choice gives 1 choice;"),
+        ({"a": "1", "c": ["1", ""]}, "doc_to_choice gives an empty choice"),
+        ({"a": "9", "c": ["1", "2"]}, "doc_to_target gives 9, which is none of its 2 choices"),
+        ({"a": "7", "c": ["x", "y"]}, "none of its 2 choices"),
+    ],
+)
+def test_items_that_nobody_could_answer_rightly(own: Path, second: dict[str, Any], message: str) -> None:
+    (own / "suite.yaml").write_text(SUITE.replace("exact_match", "acc"))
+    (own / "own.yaml").write_text(CHOICES)
+    (own / "own.json").write_text(json.dumps([{"q": "?", "a": "y", "c": ["x", "y"]}, {"q": "!", **second}]))
+    with pytest.raises(BadFileError, match=f"own.yaml: document 2: .*{message}"):
         prepare(load(own), Form())
 
 

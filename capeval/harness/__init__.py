@@ -8,8 +8,9 @@ lm-eval builds the prompts, filters the answers and scores them, so any YAML tas
 and scores as `lm_eval` itself scores it.
 """
 
-from capeval.harness.prepare import SHOT_SEED, Asked, Form, ShotsAs, fit, prepare, question_answer, requests_of
+from capeval.harness.prepare import Asked, Form, ShotsAs, fit, prepare, question_answer, requests_of
 from capeval.harness.score import records, scoring_rules
+from capeval.harness.taskfile import SHOT_SEED
 
 __all__ = [
     "SHOT_SEED", "Asked", "Form", "ShotsAs", "fit", "prepare", "question_answer", "records", "requests_of",

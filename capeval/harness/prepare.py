@@ -8,24 +8,18 @@ import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib import util
 from itertools import cycle
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from capeval import sandbox
 from capeval.core import Request, Suite, TaskSource, TaskSpec
 from capeval.digest import digest
-from capeval.errors import BadFileError, CapevalError, MissingError, UsageError, unknown
-from capeval.harness.mirror import DataSource, load_data
+from capeval.errors import BadFileError, MissingError, UsageError, unknown
+from capeval.harness.taskfile import SHOT_SEED, blaming, build, check_choices
 from capeval.store.items import item_digest
-from capeval.suites import task_file
 
-SHOT_SEED = 1234
-"""Seed of drawn examples: lm-eval's default, so that both draw the same."""
 ShotsAs = Literal["turns", "text"]
 _MARKS = {"user": "Q: ", "assistant": "A: "}
 
@@ -141,22 +135,6 @@ def prepare(suite: Suite, form: Form, *, limit: int | None = None, seed: int = 0
         return asked
 
 
-@contextmanager
-def blaming(source: TaskSource) -> Iterator[None]:
-    """Whatever a task file makes lm-eval raise is said of that file; what capeval raises itself passes.
-
-    Raises:
-        BadFileError: naming the task file and what lm-eval said.
-    """
-    try:
-        yield
-    except CapevalError:
-        raise
-    except (Exception, SystemExit) as error:  # task files are anybody's code, and may even exit
-        said = (str(error).strip() or "no message").splitlines()[0]
-        raise BadFileError(f"{source.path}: lm-eval can't work with it: {type(error).__name__}: {said}") from error
-
-
 def fit(asked: Sequence[Asked], overflow: Callable[[Request], int]) -> list[Asked]:
     """Leave out whole shots, the last ones first, where a prompt is longer than what the model can read.
 
@@ -194,7 +172,7 @@ def requests_of(asked: Sequence[Asked]) -> list[Request]:
 
 
 def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed: int) -> Asked:
-    task = _build(source)
+    task = build(source)
     names = [f.name for f in task._filters]
     ladder = source.ladder or (source.filter or names[0],)
     for chosen in ladder:
@@ -250,7 +228,12 @@ def _check_fields(source: TaskSource, documents: Sequence[Document]) -> None:
 
 
 def _check_metric(task: Any, source: TaskSource, spec: TaskSpec, document: Document) -> None:
-    """Score nothing at all once: a metric that the task lacks is then known before any model is asked."""
+    """Filter and score nothing at all once: what is wrong with either is then known before any model is asked."""
+    for instance in document.instances:
+        instance.resps, instance.filtered_resps = [""], {}
+    if task.OUTPUT_TYPE == "generate_until":
+        task._instances = list(document.instances)
+        task.apply_filters()
     nothing = {"generate_until": "", "loglikelihood": (-1.0, False), "loglikelihood_rolling": -1.0}
     try:
         results = task.process_results(document.doc, [nothing[i.request_type] for i in document.instances])
@@ -261,79 +244,10 @@ def _check_metric(task: Any, source: TaskSource, spec: TaskSpec, document: Docum
         raise BadFileError(f"{source.path}: {unknown('metric', name, results, 'capeval list tasks')}")
 
 
-def _build(source: TaskSource) -> Any:
-    """The lm-eval task of a YAML file, with its data resolved by us and without lm-eval's index of 14,000 files."""
-    from lm_eval.tasks import TaskManager
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    path = task_file(source)
-    try:
-        _check_code(path, load_yaml(path, resolve_func=False) | source.override)  # before it can load its functions
-        config = load_yaml(path)
-        if not isinstance(config.get("task"), str) or "group" in config:
-            raise BadFileError(f"{path} is no single lm-eval task; a suite lists the task files of a group instead")
-        config |= source.override
-        if source.shots is not None:
-            config["num_fewshot"] = source.shots
-        config["custom_dataset"] = config.get("custom_dataset") or partial(_resolve, _data_source(config, path.parent))
-        config["dataset_kwargs"] = None
-        [task] = TaskManager(include_defaults=False).load([config])["tasks"].values()
-    except CapevalError:
-        raise
-    except Exception as error:  # a task file can be wrong in any way, and may run its own code
-        raise BadFileError(f"lm-eval can't build the task {path}: {type(error).__name__}: {error}") from error
-    _check_code(path, config | {"unsafe_code": getattr(task, "UNSAFE_CODE", False)})
-    if getattr(task, "MULTIMODAL", False):
-        raise UsageError(f"{path} shows images or sound; capeval asks about text only")
-    if task.config.num_fewshot is None:
-        task.set_config(key="num_fewshot", value=0)
-    task.set_fewshot_seed(seed=SHOT_SEED)
-    _nest_shots(task, max(task.config.num_fewshot, source.drawn))
-    return task
-
-
-def _nest_shots(task: Any, drawn: int) -> None:
-    """Always draw so many examples and show the first of them: fewer are then a part of more, item by item."""
-    if not hasattr(task, "sampler"):
-        return
-    draw = task.sampler.sample
-
-    def sample(n: int, *args: Any, **kwargs: Any) -> Any:
-        return draw(drawn, *args, **kwargs)[:n]
-
-    task.sampler.sample = sample
-
-
-def _check_code(path: Path, config: Mapping[str, Any]) -> None:
-    """What a model writes runs in the sandbox, or not at all."""
-    if not config.get("unsafe_code"):
-        return
-    if (config.get("metadata") or {}).get("sandbox") != "capeval":
-        raise UsageError(
-            f"{path} runs code that the model writes inside this process; capeval runs such code in its sandbox only: "
-            "use the suite 'code' (HumanEval, MBPP), or score with capeval.sandbox as tasks/code/ does"
-        )
-    sandbox.check()
-
-
-def _data_source(config: dict[str, Any], home: Any) -> DataSource:
-    return DataSource(
-        path=str(config.get("dataset_path") or ""),
-        name=str(config.get("dataset_name") or ""),
-        kwargs=dict(config.get("dataset_kwargs") or {}),
-        home=home,
-    )
-
-
-def _resolve(source: DataSource, **metadata: Any) -> Any:
-    """lm-eval calls this with the task's metadata."""
-    del metadata
-    return load_data(source)
-
-
 def _documents(one: Asked, too_long: Callable[[Document], bool] | None = None) -> Iterator[Document]:
     """As lm-eval's `build_all_requests`, with the shots noted; whole shots are left out while a prompt is too long."""
     for number, doc in one.task.doc_iterator(rank=0, limit=one.limit, world_size=1):
+        check_choices(one.source.path, one.task, doc, number + 1)
         draw = one.task.sampler.rnd.getstate() if hasattr(one.task, "sampler") else None
         shots = one.task.config.num_fewshot
         document = _document(one, doc, number, shots, draw)

@@ -12,10 +12,13 @@ import pandas as pd
 from capeval.core import NO_RUNG, Reply
 from capeval.digest import digest
 from capeval.errors import BadFileError, unknown
-from capeval.harness.prepare import Asked, Document, blaming
+from capeval.harness.prepare import Asked, Document
+from capeval.harness.taskfile import blaming
 from capeval.item_metrics import NOTHING, PERPLEXITIES, likeliest, pooled
 from capeval.store.runs import as_records, number_repeats
 
+_REFUSALS = ("declined", "abstained")
+"""Results that say of an answer that it refuses, where it should not."""
 Replies = list[list[Reply]]
 """Per instance of a document, its samples."""
 
@@ -89,7 +92,7 @@ def _row(asked: Asked, document: Document, replies: Replies) -> dict[str, Any]:
     }
     if flat[0].text is not None:
         worst = 1.0 if asked.spec.orientation == "lower" else 0.0
-        return row | _generated(flat, filtered[0], refused=bool(results.get("refused")), wrong=score == worst)
+        return row | _generated(flat, filtered[0], refused=any(map(results.get, _REFUSALS)), wrong=score == worst)
     return row | _scored(asked, document, flat)
 
 
@@ -161,7 +164,7 @@ def _number(name: str, value: Any, asked: Asked) -> float:
 def _generated(replies: list[Reply], filtered: Any, *, refused: bool, wrong: bool) -> dict[str, Any]:
     """The reply's part of a record; a flag says why an answer is wrong, so a right one that rambled on has none.
 
-    A task whose `process_results` gives `refused` beside its metrics says itself which answers refuse.
+    A task whose `process_results` gives one of `_REFUSALS` among its metrics says itself which answers refuse.
     """
     first = replies[0]
     text = first.text or ""
@@ -169,7 +172,7 @@ def _generated(replies: list[Reply], filtered: Any, *, refused: bool, wrong: boo
     taken = taken if isinstance(taken, str) else json.dumps(taken, ensure_ascii=False, default=str)
     nothing = taken.strip() in NOTHING
     reasons = {
-        "empty": not text.strip(), "truncated": first.finish == "length", "refused": refused, "unextracted": nothing,
+        "empty": not text.strip(), "refused": refused, "truncated": first.finish == "length", "unextracted": nothing,
     }  # fmt: skip
     return {
         "response": text,
