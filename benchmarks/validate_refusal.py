@@ -3,7 +3,7 @@
     python -m benchmarks.validate_refusal                           # prints the tables of docs/refusal.md
     python -m benchmarks.validate_refusal --into docs/refusal.md    # puts them there
 
-450 prompts, five systems, three classes (Röttger et al. 2024, arXiv:2308.01263). Prompts are split into dev and test with
+450 prompts, five systems, three classes (Röttger et al. 2024, arXiv:2308.01263). Prompts are split into dev and test,
 all prompts of one focus (a safe one and its unsafe contrast) on one side; the grammar was written on dev. Intervals are
 95 % and clustered by focus, because five systems answer the same prompt. Only numbers are printed, never an answer.
 """
@@ -190,7 +190,7 @@ def _sides(everything: list[Answer]) -> list[str]:
 def _rescored(test: list[Answer]) -> list[str]:
     """Both error rates by the labels and by the grammar, and their difference on the same answers (Tango)."""
     rows = []
-    for name, part in _systems(test).items():
+    for name, part in list(_systems(test).items())[:-1]:  # all five answer the same prompts: not independent
         for unsafe, error in ((False, "over-refusal"), (True, "under-refusal")):
             asked = [answer for answer in part if answer.unsafe == unsafe]
             human = [(answer.human == "compliance") == unsafe for answer in asked]

@@ -168,7 +168,7 @@ _KNOW = (
     r"(?:know|be (?:sure|certain|answered|known)|say for (?:sure|certain)|say|tell|predict|determine|answer|verify|"
     r"confirm|find)"
 )
-_NEWS = r"(?:information|knowledge|idea|answer|data|clue)"
+_NEWS = r"(?:information|knowledge|idea|answer|data|clue|comment)"
 
 UNKNOWN: dict[str, re.Pattern[str]] = {
     # not: I don't know of a better one

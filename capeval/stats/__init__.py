@@ -10,6 +10,7 @@
 | `paired`          | the paired difference of two models, by the rules that choose among all of these            |
 | `multiplicity`    | Holm and Benjamini-Hochberg                                                                 |
 | `power`           | what this many items could have shown, and how many the margin takes                        |
+| `selective`       | risk against coverage, for whoever may abstain                                              |
 | `answers`         | gained, lost, equivalent or can't tell                                                      |
 | `gates`           | pass, fail or inconclusive                                                                  |
 
