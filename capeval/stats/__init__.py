@@ -11,6 +11,7 @@
 | `independent`     | the difference between two sets of other items (a gap to a shifted benchmark)               |
 | `multiplicity`    | Holm and Benjamini-Hochberg                                                                 |
 | `power`           | what this many items could have shown, and how many the margin takes                        |
+| `selective`       | risk against coverage, for whoever may abstain                                              |
 | `answers`         | gained, lost, equivalent or can't tell                                                      |
 | `pass_at_k`       | one item's chance of a right answer among k samples                                         |
 | `gates`           | pass, fail or inconclusive                                                                  |

@@ -1,0 +1,108 @@
+"""Is what a node answers worth answering? Coverage and risk of every node, from records.
+
+Two sources of abstention: words ("I don't know"), of tasks that score the same answers by whether they abstain and by
+whether they are right, give one operating point; the probabilities of a multiple-choice task give a curve and its area.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from capeval.stats.selective import aurc, aurc_interval, excess_aurc, operating_point, risk_coverage
+
+_KEYS = ["node", "setting", "item"]
+POINT_COLUMNS = (
+    "node", "setting", "n", "answered", "wrong",
+    "coverage", "coverage_low", "coverage_high", "risk", "risk_low", "risk_high",
+)  # fmt: skip
+CURVE_COLUMNS = ("node", "task", "setting", "threshold", "coverage", "risk")
+AREA_COLUMNS = ("node", "task", "setting", "n", "aurc", "low", "high", "excess")
+
+
+def operating_points(
+    records: pd.DataFrame, *, abstained: str, correct: str, unanswerable: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Coverage and risk of every node and setting, an answer an item (sample 0).
+
+    Args:
+        records: Columns of `core.RECORD_COLUMNS` with `node` in front.
+        abstained: Task whose score is 1 where the answer abstains.
+        correct: Task of the same items whose score is 1 where the answer is right.
+        unanswerable: Tasks scored like `abstained` whose items have no answer: any answer to them is wrong.
+
+    Returns:
+        Columns of `POINT_COLUMNS`; items that either score lacks are left out, nodes without items too.
+    """
+    first = records[(records["sample"] == 0) & records["score"].notna()]
+    silent, right = (first[first["task"] == task].set_index(_KEYS)["score"] for task in (abstained, correct))
+    both = pd.concat([silent.rename("silent"), right.rename("right")], axis=1, join="inner")
+    hopeless = first[first["task"].isin(list(unanswerable))].set_index(_KEYS)["score"]
+    frame = pd.concat([both, hopeless.rename("silent").to_frame().assign(right=0.0)]).reset_index()
+    rows = []
+    for (node, setting), part in frame.groupby(["node", "setting"], sort=False, observed=True):
+        point = operating_point(1 - part["silent"].to_numpy(float), 1 - part["right"].to_numpy(float))
+        rows.append(
+            {
+                "node": node, "setting": setting, "n": point.n, "answered": point.answered, "wrong": point.wrong,
+                "coverage": point.coverage, "risk": point.risk,
+                "coverage_low": point.coverage_interval.low, "coverage_high": point.coverage_interval.high,
+                "risk_low": point.risk_interval.low, "risk_high": point.risk_interval.high,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(POINT_COLUMNS))
+
+
+def choice_curves(records: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    """Risk against coverage of multiple-choice tasks, by the probability of the choice that was taken.
+
+    Args:
+        records: As above; a response holds the choices with their log-probabilities.
+        tasks: Which tasks; records of others, and those without log-probabilities, are left out.
+
+    Returns:
+        Columns of `CURVE_COLUMNS`, the surest answers first.
+    """
+    frames = []
+    for cell, confidence, wrong in _choices(records, tasks):
+        curve = risk_coverage(confidence, wrong)
+        points = pd.DataFrame({"threshold": curve.threshold, "coverage": curve.coverage, "risk": curve.risk})
+        frames.append(points.assign(**cell))
+    return pd.concat(frames)[list(CURVE_COLUMNS)] if frames else pd.DataFrame(columns=list(CURVE_COLUMNS))
+
+
+def choice_areas(records: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    """AURC of the same curves with its bootstrap interval, and its excess over the best order; `AREA_COLUMNS`."""
+    rows = []
+    for cell, confidence, wrong in _choices(records, tasks):
+        ends = aurc_interval(confidence, wrong)
+        area = {"aurc": aurc(confidence, wrong), "low": ends.low, "high": ends.high}
+        rows.append({**cell, "n": len(wrong), **area, "excess": excess_aurc(confidence, wrong)})
+    return pd.DataFrame(rows, columns=list(AREA_COLUMNS))
+
+
+def _choices(records: pd.DataFrame, tasks: Sequence[str]) -> Iterator[tuple[dict[str, Any], np.ndarray, np.ndarray]]:
+    """(node, task and setting; confidences; wrong answers) of every cell that has any."""
+    asked = records[records["task"].isin(list(tasks)) & (records["sample"] == 0) & records["score"].notna()]
+    for (node, task, setting), part in asked.groupby(["node", "task", "setting"], sort=False, observed=True):
+        sure = np.array([_confidence(r, e) for r, e in zip(part["response"], part["extracted"], strict=True)])
+        known = ~np.isnan(sure)
+        if known.any():
+            wrong = 1 - part["score"].to_numpy(float)[known]
+            yield {"node": node, "task": task, "setting": setting}, sure[known], wrong
+
+
+def _confidence(response: Any, taken: Any) -> float:
+    """Share of the taken choice in the probability of all choices; NaN when the response holds none."""
+    try:
+        pairs = [(str(choice), float(logprob)) for choice, logprob in json.loads(response)]
+    except (TypeError, ValueError):
+        return float("nan")
+    values = np.array([logprob for _, logprob in pairs])
+    shares = np.exp(values - values.max(initial=-np.inf))
+    place = next((i for i, (choice, _) in enumerate(pairs) if choice == taken), None)
+    return float("nan") if place is None else float(shares[place] / shares.sum())
