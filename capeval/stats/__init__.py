@@ -9,6 +9,7 @@
 | `permutation`     | the permutation test for clustered items                                                    |
 | `paired`          | the paired difference of two models, by the rules that choose among all of these            |
 | `multiplicity`    | Holm and Benjamini-Hochberg                                                                 |
+| `calibration`     | Brier score and adaptive calibration error, with what luck alone gives                      |
 | `power`           | what this many items could have shown, and how many the margin takes                        |
 | `answers`         | gained, lost, equivalent or can't tell                                                      |
 | `gates`           | pass, fail or inconclusive                                                                  |
