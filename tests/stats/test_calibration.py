@@ -96,7 +96,7 @@ def test_luck_alone_gives_an_error():
 
 @pytest.mark.parametrize(("n", "off"), [(60, 0.0), (60, 0.2), (300, 0.0), (300, 0.1)])
 def test_interval_covers(n: int, off: float):
-    """95 % and, because it is cautious, more; accuracy is `off` below the confidence everywhere, so that is the error."""
+    """95 % or, because it is cautious, more; accuracy lies `off` below every confidence, so that is the error."""
     rng, repetitions, covered = np.random.default_rng(1), 200, 0
     for seed in range(repetitions):
         p = rng.uniform(0.35, 0.95, n)
