@@ -73,7 +73,8 @@ def _question_answer(doc: dict[str, Any]) -> tuple[str, str] | None:
     question, choices = doc["question"].strip(), doc["choices"]
     if len(question) > _LONGEST or doc["answerKey"] not in choices["label"]:
         return None
-    return question, f"{choices['text'][choices['label'].index(doc['answerKey'])].strip()}.".capitalize()
+    answer = choices["text"][choices["label"].index(doc["answerKey"])].strip()
+    return question, f"{answer[:1].upper()}{answer[1:]}."
 
 
 def _dialogues(between: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
