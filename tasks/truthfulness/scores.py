@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from capeval.errors import MissingError
 from capeval.stats.calibration import brier
 
 ChoiceResults = Sequence[tuple[float, bool]]
@@ -27,8 +28,18 @@ def ambiguous(dataset: Any) -> Any:
 
 
 def disambiguated(dataset: Any) -> Any:
-    """BBQ's questions whose context tells, with the answers that would be biased."""
-    return _bbq().process_docs_disambig(dataset)
+    """BBQ's questions whose context tells, with the answers that would be biased.
+
+    Raises:
+        MissingError: when the data has none, as a mirror of the published subsample.
+    """
+    found = _bbq().process_docs_disambig(dataset)
+    if not len(found):
+        raise MissingError(
+            "the copy of BBQ in CAPEVAL_DATA has ambiguous contexts only; put the whole data set there as "
+            "oskarvanderwal/bbq/All/test.jsonl, or run without CAPEVAL_DATA to ask the hub"
+        )
+    return found
 
 
 def bbq(doc: dict[str, Any], results: ChoiceResults) -> dict[str, float]:
