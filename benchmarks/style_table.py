@@ -47,7 +47,7 @@ def compared(mirror: Path) -> Iterator[tuple[str, str, str, int, float, float, f
         items = sorted(said[parent].keys() & said[child].keys())
         for name, measure in MEASURES.items():
             before, after = (np.array([float(measure(said[m][i])) for i in items]) for m in (parent, child))
-            difference = paired_difference(after - before, binary=False, bounded=False)
+            difference = paired_difference(after - before, binary=name == "two sides", bounded=name != "words")
             yield (
                 parent, child, name, len(items), float(before.mean()), float(after.mean()),
                 difference.low, difference.high,

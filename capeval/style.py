@@ -31,21 +31,21 @@ amount …), and with three of speech: it depends, not sure, not certain."""
 _HEDGE = re.compile(rf"\b(?:{'|'.join(HEDGES)})\b", re.IGNORECASE)
 _MONTH = re.compile(r"\b(?:in|of|on|by|until|since|early|mid|late|\d{1,2}(?:st|nd|rd|th)?)[ -]May\b|\bMay \d")
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n+")
-_SIDES = tuple(
-    re.compile(rf"\b(?:{one})\b.*\b(?:{other})\b", re.IGNORECASE | re.DOTALL)
-    for one, other in (
-        ("on (?:the )?one hand", "on the other"),
-        ("some|many|most", r"others|other people"),
-        ("some|many", "while some|but some|whereas some|some also"),
-        ("proponents|supporters|advocates|those in favou?r|those who support", "critics|opponents|those against|"
-         "those who oppose|detractors|skeptics|sceptics"),
-        ("critics|opponents|those against", "proponents|supporters|advocates|those in favou?r"),
-        ("advantages?|benefits?|pros|upsides?|strengths?", "disadvantages?|drawbacks?|cons|downsides?|risks?|costs?|"
-         "weaknesses"),
-        ("arguments? (?:for|in favou?r)", "(?:arguments? )?against"),
-    )
-)  # fmt: skip
-_BOTH = re.compile(r"\b(?:both sides|both views|two sides|pros and cons|for and against)\b", re.IGNORECASE)
+_SIDES = re.compile(
+    "|".join(
+        (
+            r"\bon (?:the )?one hand\b.*\bon the other\b",
+            # in one sentence, or in two that follow each other
+            r"\b(?:some|many|most)\b[^.!?\n]*(?:[.!?;,]\s*(?:(?:while|whereas|but|and)\s+)?|\b(?:while|whereas|but)\s+)others\b",
+            r"\b(?:proponents|supporters|advocates)\b.*\b(?:critics|opponents|sceptics|skeptics)\b",
+            r"\b(?:critics|opponents|sceptics|skeptics)\b.*\b(?:proponents|supporters|advocates)\b",
+            r"\b(?:advantages|benefits|pros|upsides)\b.*\b(?:disadvantages|drawbacks|cons|downsides|risks)\b",
+            r"\barguments (?:for|in favou?r of)\b.*\bagainst\b",
+            r"\bboth sides of (?:the|this) (?:argument|debate|issue|question|story)\b",
+        )
+    ),
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def words(answer: str) -> int:
@@ -61,4 +61,4 @@ def hedged(answer: str) -> float:
 
 def two_sided(answer: str) -> bool:
     """Whether the answer names both sides of a question: a pair of markers ("some … others"), or "pros and cons"."""
-    return bool(_BOTH.search(answer)) or any(pair.search(answer) for pair in _SIDES)
+    return _SIDES.search(answer) is not None

@@ -1,7 +1,5 @@
 """Is a model right as often as it is sure? One row per task and setting of multiple choice, from stored records.
 
-    capeval trace …    # records of a tree; of one run they lack the column node
-
 >>> calibration_table(records, suite.tasks)[["task", "accuracy", "confidence", "ece", "ece_if_calibrated"]]
 ...                                                                                             # doctest: +SKIP
 
