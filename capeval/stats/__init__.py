@@ -10,6 +10,7 @@
 | `paired`          | the paired difference of two models, by the rules that choose among all of these            |
 | `independent`     | the difference between two sets of other items (a gap to a shifted benchmark)               |
 | `multiplicity`    | Holm and Benjamini-Hochberg                                                                 |
+| `calibration`     | Brier score and adaptive calibration error, with what luck alone gives                      |
 | `power`           | what this many items could have shown, and how many the margin takes                        |
 | `selective`       | risk against coverage, for whoever may abstain                                              |
 | `answers`         | gained, lost, equivalent or can't tell                                                      |

@@ -353,4 +353,17 @@ LAYOUTS: tuple[Layout, ...] = (
         on_hub=False,
         note="trivia whose right answer (direct) is not among the choices: right is always 'None of the above'",
     ),
+    Layout(
+        name="harmless",
+        ids=("andyrdt/refusal_direction",),
+        configs=("harmless",),
+        files={"test": ("refusal/refusal_direction_harmless_val_first500.json",)},
+        columns=("instruction", "category"),
+        items={"test": 500},
+        licence="CC-BY-NC-4.0",
+        citation="Arditi et al. 2024, arXiv:2406.11717; instructions: Taori et al. 2023 (Alpaca)",
+        home="https://github.com/andyrdt/refusal_direction",
+        on_hub=False,
+        note="the first 500 of harmless_val.json",
+    ),
 )  # fmt: skip
