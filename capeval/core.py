@@ -146,6 +146,11 @@ class TaskSpec:
     """Of `SUMMARIES`: what the settings amount to together. They are the task's headline, not a single setting."""
     reference: str = ""
     """Task of the suite that this one shifts: the gap to it is estimated in every setting that both have."""
+    abstention: tuple[str, ...] = ()
+    """Of a task that scores whether an answer abstains: the task that scores whether the same answers are right, then
+    tasks scored like this one whose items have no answer. Together they say what an abstention saves."""
+    calibration: bool = False
+    """Whether the choices' probabilities are held against how often the taken one is right."""
     headline: bool = True
     """False for a second metric of items that another task already counts: in the ledger, not in the headlines."""
     source: str = ""
@@ -450,6 +455,37 @@ RUNG_COLUMNS: dict[str, str] = {
     "score": "mean over the items of this rung",
 }
 """By which rung of the extraction ladder answers were found: one row per node, task, setting and rung."""
+
+CALIBRATION_COLUMNS: dict[str, str] = {
+    "node": "name of the node",
+    "task": "task",
+    "setting": "how it was asked",
+    "n": "items whose choices have log-probabilities",
+    "accuracy": "share of right ones among them",
+    "confidence": "mean probability of the choice taken; above the accuracy: too sure",
+    "brier": "mean (confidence − right)²",
+    "ece": "adaptive calibration error, bins of equal mass",
+    "low": "lower end of its 95 % interval",
+    "high": "upper end",
+    "ece_if_calibrated": "the error that luck alone gives on as many items",
+}
+"""How sure a node is against how right it is: one row per node, task and setting."""
+
+ABSTENTION_COLUMNS: dict[str, str] = {
+    "node": "name of the node",
+    "task": "task that scores whether an answer abstains",
+    "setting": "how it was asked",
+    "n": "items, those without an answer included",
+    "answered": "items that were answered",
+    "wrong": "answers that are wrong; any answer to an item without one is",
+    "coverage": "share of the items that were answered",
+    "coverage_low": "lower end of its 95 % interval",
+    "coverage_high": "upper end",
+    "risk": "share of the answers that are wrong",
+    "risk_low": "lower end of its 95 % interval",
+    "risk_high": "upper end",
+}
+"""What a node answers, and how often it is wrong when it does: one row per node, task and setting."""
 
 PUBLISHED_COLUMNS: dict[str, str] = {
     "node": "name of the node",

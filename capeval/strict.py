@@ -180,9 +180,13 @@ def task_spec(data: Mapping[str, Any], where: str) -> TaskSpec:
     clean["chance"] = number(data.get("chance", 0.0), f"{where}: chance") or 0.0
     clean["settings"] = texts(data, "settings", where)
     clean["summaries"] = texts(data, "summaries", where)
+    clean["abstention"] = texts(data, "abstention", where)
     for summary in clean["summaries"]:
         one_of(summary, SUMMARIES, f"{where}: summaries")
     clean |= {key: flag(data, key, where, default=True) for key in ("binary", "headline")}
+    clean["calibration"] = flag(data, "calibration", where, default=False)
+    if clean["calibration"] and not (clean["binary"] and clean["orientation"] == "higher"):
+        raise BadFileError(f"{where}: only scores that say right or wrong can be calibrated (binary, higher is better)")
     return TaskSpec(**clean)
 
 

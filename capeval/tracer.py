@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 
 from capeval import runner
+from capeval.attribution.abstention import abstention_table
+from capeval.attribution.calibration import calibration_table
 from capeval.attribution.effects import ALPHA, ledger
 from capeval.attribution.flips import flip_table
 from capeval.attribution.pairing import cells
@@ -107,6 +109,8 @@ def assemble(
         effects=ledger(tree, collapsed, (*edges, *tree.contrasts), alpha=alpha, seed=seed),
         scores=score_table(tree, collapsed),
         rungs=rung_table(collapsed),
+        calibration=calibration_table(records, tree.tasks),
+        abstention=abstention_table(records, tree.tasks),
         published=published,
         published_effects=published_effects(tree, published),
         flips=flip_table(records, edges, points={t.name for t in tree.tasks if t.unit == "points"}),

@@ -6,13 +6,14 @@ whether they are right, give one operating point; the probabilities of a multipl
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from capeval.attribution.calibration import confidence
+from capeval.core import ABSTENTION_COLUMNS, TaskSpec
 from capeval.stats.selective import aurc, aurc_interval, excess_aurc, operating_point, risk_coverage
 
 _KEYS = ["node", "setting", "item"]
@@ -22,6 +23,25 @@ POINT_COLUMNS = (
 )  # fmt: skip
 CURVE_COLUMNS = ("node", "task", "setting", "threshold", "coverage", "risk")
 AREA_COLUMNS = ("node", "task", "setting", "n", "aurc", "low", "high", "excess")
+
+
+def abstention_table(records: pd.DataFrame, tasks: Iterable[TaskSpec]) -> pd.DataFrame:
+    """The operating points of all tasks that say what an abstention saves (`TaskSpec.abstention`).
+
+    Args:
+        records: Columns of `core.RECORD_COLUMNS` with `node` in front.
+        tasks: What is known of the tasks.
+
+    Returns:
+        Columns of `core.ABSTENTION_COLUMNS`, possibly without rows.
+    """
+    frames = []
+    for spec in tasks:
+        if spec.abstention:
+            correct, *unanswerable = spec.abstention
+            found = operating_points(records, abstained=spec.name, correct=correct, unanswerable=unanswerable)
+            frames.append(found.assign(task=spec.name))
+    return pd.concat(frames)[list(ABSTENTION_COLUMNS)] if frames else pd.DataFrame(columns=list(ABSTENTION_COLUMNS))
 
 
 def operating_points(
@@ -68,8 +88,8 @@ def choice_curves(records: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
         Columns of `CURVE_COLUMNS`, the surest answers first.
     """
     frames = []
-    for cell, confidence, wrong in _choices(records, tasks):
-        curve = risk_coverage(confidence, wrong)
+    for cell, sure, wrong in _choices(records, tasks):
+        curve = risk_coverage(sure, wrong)
         points = pd.DataFrame({"threshold": curve.threshold, "coverage": curve.coverage, "risk": curve.risk})
         frames.append(points.assign(**cell))
     return pd.concat(frames)[list(CURVE_COLUMNS)] if frames else pd.DataFrame(columns=list(CURVE_COLUMNS))
@@ -78,10 +98,10 @@ def choice_curves(records: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
 def choice_areas(records: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
     """AURC of the same curves with its bootstrap interval, and its excess over the best order; `AREA_COLUMNS`."""
     rows = []
-    for cell, confidence, wrong in _choices(records, tasks):
-        ends = aurc_interval(confidence, wrong)
-        area = {"aurc": aurc(confidence, wrong), "low": ends.low, "high": ends.high}
-        rows.append({**cell, "n": len(wrong), **area, "excess": excess_aurc(confidence, wrong)})
+    for cell, sure, wrong in _choices(records, tasks):
+        ends = aurc_interval(sure, wrong)
+        area = {"aurc": aurc(sure, wrong), "low": ends.low, "high": ends.high}
+        rows.append({**cell, "n": len(wrong), **area, "excess": excess_aurc(sure, wrong)})
     return pd.DataFrame(rows, columns=list(AREA_COLUMNS))
 
 
@@ -89,20 +109,8 @@ def _choices(records: pd.DataFrame, tasks: Sequence[str]) -> Iterator[tuple[dict
     """(node, task and setting; confidences; wrong answers) of every cell that has any."""
     asked = records[records["task"].isin(list(tasks)) & (records["sample"] == 0) & records["score"].notna()]
     for (node, task, setting), part in asked.groupby(["node", "task", "setting"], sort=False, observed=True):
-        sure = np.array([_confidence(r, e) for r, e in zip(part["response"], part["extracted"], strict=True)])
+        sure = np.array([confidence(r, e) for r, e in zip(part["response"], part["extracted"], strict=True)])
         known = ~np.isnan(sure)
         if known.any():
             wrong = 1 - part["score"].to_numpy(float)[known]
             yield {"node": node, "task": task, "setting": setting}, sure[known], wrong
-
-
-def _confidence(response: Any, taken: Any) -> float:
-    """Share of the taken choice in the probability of all choices; NaN when the response holds none."""
-    try:
-        pairs = [(str(choice), float(logprob)) for choice, logprob in json.loads(response)]
-    except (TypeError, ValueError):
-        return float("nan")
-    values = np.array([logprob for _, logprob in pairs])
-    shares = np.exp(values - values.max(initial=-np.inf))
-    place = next((i for i, (choice, _) in enumerate(pairs) if choice == taken), None)
-    return float("nan") if place is None else float(shares[place] / shares.sum())

@@ -15,22 +15,8 @@ from collections.abc import Hashable, Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from capeval.core import TaskSpec
+from capeval.core import CALIBRATION_COLUMNS, TaskSpec
 from capeval.stats.calibration import adaptive_ece, ece_if_calibrated, ece_interval, top_label_brier
-
-CALIBRATION_COLUMNS: dict[str, str] = {
-    "node": "the node; empty for the records of one run",
-    "task": "task",
-    "setting": "how it was asked",
-    "n": "items whose choices have log-probabilities",
-    "accuracy": "share of right ones among them",
-    "confidence": "mean probability of the choice taken; above the accuracy: too sure",
-    "brier": "mean (confidence − right)²",
-    "ece": "adaptive calibration error, bins of equal mass",
-    "low": "lower end of its 95 % interval",
-    "high": "upper end",
-    "ece_if_calibrated": "the error that luck alone gives on as many items",
-}
 
 
 def calibration_table(records: pd.DataFrame, tasks: Iterable[TaskSpec]) -> pd.DataFrame:
@@ -38,12 +24,12 @@ def calibration_table(records: pd.DataFrame, tasks: Iterable[TaskSpec]) -> pd.Da
 
     Args:
         records: Rows with `core.RECORD_COLUMNS`, with or without `node`.
-        tasks: What is known of the tasks; others than these are left out.
+        tasks: What is known of the tasks; those that don't say `calibration` are left out.
 
     Returns:
         A frame with `CALIBRATION_COLUMNS`, possibly without rows.
     """
-    specs = {task.name: task for task in tasks if task.binary and task.orientation == "higher"}
+    specs = {task.name: task for task in tasks if task.calibration}
     chosen = records[records["task"].isin(list(specs))].copy()
     chosen["confidence"] = [
         confidence(said, taken) for said, taken in zip(chosen["response"], chosen["extracted"], strict=True)

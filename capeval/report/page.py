@@ -21,7 +21,7 @@ from markupsafe import Markup
 from capeval import shipped
 from capeval.attribution.sentences import amount, p_text
 from capeval.core import STAGE_KINDS
-from capeval.report import sources, training
+from capeval.report import measures, sources, training
 from capeval.report.figures import known_nodes, tree_drawing
 from capeval.report.findings import CERTAIN, contrasts, counts, findings, headline
 from capeval.report.pack import payload, to_json
@@ -112,6 +112,9 @@ def _story(trace: Trace) -> dict[str, Any]:
         "certainties": sorted({edge["certainty"] for edge in drawing["edges"] if not edge["rival"]}),
         "rivals": any(edge["rival"] for edge in drawing["edges"]),
         "training": training.nodes(trace.training),
+        "extraction": measures.extraction(trace.rungs),
+        "calibration": measures.calibration(trace.calibration),
+        "abstention": measures.abstention(trace.abstention),
         "published": len(trace.published),
         "alpha": f"{trace.provenance.get('alpha', 0.05):g}".replace("0.", "."),
         "provenance": _facts({"tree_digest": tree.digest, **trace.provenance}),

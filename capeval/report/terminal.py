@@ -105,7 +105,7 @@ def print_run(run: Run, seen: Trace, console: Console) -> None:
         seen: The run as a trace of one node.
         console: Where to.
     """
-    scores, within, rungs = seen.scores, seen.effects, seen.rungs
+    scores, within = seen.scores, seen.effects
     say(console, (clean(run.node), "bold"))
     cells: list[list[str]] = [["task · setting", "score", "95 % interval", "n", "metric", "notes"]]
     for row in scores.to_dict("records"):
@@ -116,7 +116,9 @@ def print_run(run: Run, seen: Trace, console: Console) -> None:
     lines(console, cells, align="lrrrll", head=True)
     for note in (*dropped_notes(run.manifest.get("dropped")), *cut_notes(run.manifest.get("cut"))):
         say(console, (f"! {note}", ""))
-    _say_rungs(console, rungs)
+    _say_rungs(console, seen.rungs)
+    _say_calibration(console, seen.calibration)
+    _say_abstention(console, seen.abstention)
     if within.empty:
         return
     say(console)
@@ -292,6 +294,37 @@ def _say_rungs(console: Console, rungs: pd.DataFrame) -> None:
 def _rung(row: Mapping[Any, Any]) -> str:
     score = "" if row["rung"] == NO_RUNG else f" ({number(row['score'], 'points')})"
     return f"{clean(row['rung'])} {row['share']:.0%}{score}"
+
+
+def _say_calibration(console: Console, table: pd.DataFrame) -> None:
+    """How sure it is against how right it is; luck alone gives an error too, which stands beside."""
+    if table.empty:
+        return
+    say(console)
+    say(console, ("How sure against how right", "bold"))
+    cells = [["  task · setting", "right", "sure", "error", "95 % interval", "by luck", "Brier", "n"]]
+    for row in table.to_dict("records"):
+        shown = [number(row[key], "points") for key in ("accuracy", "confidence", "ece")]
+        bounds = f"[{number(row['low'], 'points')}, {number(row['high'], 'points')}]"
+        luck = number(row["ece_if_calibrated"], "points")
+        cells.append([f"  {task_name(row)}", *shown, bounds, luck, f"{row['brier']:.3f}", count_text(row)])
+    lines(console, cells, align="lrrrrrrr", head=True)
+
+
+def _say_abstention(console: Console, table: pd.DataFrame) -> None:
+    """What is answered, and how often that is wrong."""
+    if table.empty:
+        return
+    say(console)
+    say(console, ("What it answers, and how often it is wrong then", "bold"))
+    cells = [["  task · setting", "answered", "95 % interval", "wrong then", "95 % interval", "n"]]
+    for row in table.to_dict("records"):
+        told = [f"  {task_name(row)}"]
+        for key in ("coverage", "risk"):
+            bounds = f"[{number(row[f'{key}_low'], 'points')}, {number(row[f'{key}_high'], 'points')}]"
+            told += [number(row[key], "points"), bounds]
+        cells.append([*told, count_text(row)])
+    lines(console, cells, align="lrrrrr", head=True)
 
 
 def _tally(numbers: Mapping[str, int]) -> list[tuple[str, str]]:

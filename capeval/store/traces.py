@@ -30,7 +30,7 @@ from capeval.store.files import (
 from capeval.strict import build, mapping, mappings
 
 FORMAT = 1
-_TABLES = ("effects", "scores", "published", "published_effects", "flips", "rungs")
+_TABLES = ("effects", "scores", "published", "published_effects", "flips", "rungs", "calibration", "abstention")
 TRAINING = "training.json"
 
 
@@ -45,6 +45,10 @@ class Trace:
     """`core.SCORE_COLUMNS`, one row per node, task and setting."""
     rungs: pd.DataFrame
     """`core.RUNG_COLUMNS`, by which rung of the ladder answers were found."""
+    calibration: pd.DataFrame
+    """`core.CALIBRATION_COLUMNS`, for the tasks that ask for it."""
+    abstention: pd.DataFrame
+    """`core.ABSTENTION_COLUMNS`, for the tasks that say what an abstention saves."""
     published: pd.DataFrame
     """`core.PUBLISHED_COLUMNS`."""
     published_effects: pd.DataFrame

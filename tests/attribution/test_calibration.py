@@ -9,7 +9,7 @@ import pytest
 from capeval.attribution.calibration import CALIBRATION_COLUMNS, calibration_table, confidence
 from capeval.core import TaskSpec
 
-TASK = TaskSpec(name="choices", capability="knowledge", metric="acc")
+TASK = TaskSpec(name="choices", capability="knowledge", metric="acc", calibration=True)
 
 
 def record(score: float, *logprobs: float, task: str = "choices", **more: object) -> dict[str, object]:
@@ -64,13 +64,12 @@ def test_left_out():
     rows = [record(1.0, 0.0, -1.0), record(math.nan, 0.0, -1.0), record(0.5, 0.0, -1.0), record(1.0)]
     assert table(*rows)["n"].tolist() == [1]
     assert table(record(1.0, 0.0, -1.0, task="other")).empty
-    assert table(record(1.0, 0.0), spec=TaskSpec(name="choices", capability="c", metric="m", orientation="none")).empty
-    assert table(record(1.0, 0.0), spec=TaskSpec(name="choices", capability="c", metric="m", binary=False)).empty
+    assert table(record(1.0, 0.0), spec=replace(TASK, calibration=False)).empty
     assert table(record(1.0)).empty
 
 
 def test_sampled_clusters_are_drawn_whole():
     rows = [record(float(i < 30), 0.0, math.log(0.9), cluster=f"article {i // 15}") for i in range(60)]
-    sampled = TaskSpec(name="choices", capability="c", metric="acc", cluster_role="sampled", cluster="article")
+    sampled = replace(TASK, cluster_role="sampled", cluster="article")
     alone, together = table(*rows).iloc[0], table(*rows, spec=sampled).iloc[0]
     assert together["high"] > alone["high"]

@@ -174,6 +174,8 @@ def make_trace() -> Trace:
     )  # fmt: skip
     return Trace(
         tree=found.tree, effects=found.effects, scores=found.scores, flips=found.flips, rungs=found.rungs,
+        calibration=found.calibration,
+        abstention=found.abstention,
         published=published, published_effects=effects, provenance=found.provenance, training=TRAINING,
     )  # fmt: skip
 

@@ -1,0 +1,63 @@
+"""Tables beside the ledger: how answers were read, how sure nodes are, what they answer at all.
+
+`python -c "from capeval.report.measures import extraction; help(extraction)"`
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from capeval.core import NO_RUNG
+from capeval.report.words import clean, number
+
+Row = dict[str, Any]
+
+
+def extraction(rungs: pd.DataFrame) -> list[Row]:
+    """A row for each task, setting and node: by every rung its share and score, and the share that none could read."""
+    rows = []
+    for (task, setting, node), part in rungs.groupby(["task", "setting", "node"], sort=False):
+        found = part.sort_values("share", ascending=False).to_dict("records")
+        rows.append(
+            {
+                "task": clean(task), "setting": clean(setting), "node": clean(node),
+                "rungs": [
+                    {"name": clean(row["rung"]), "share": f"{row['share']:.0%}",
+                     "score": number(row["score"], "points")}
+                    for row in found if row["rung"] != NO_RUNG
+                ],
+                "lost": f"{sum(row['share'] for row in found if row['rung'] == NO_RUNG):.0%}",
+            }
+        )  # fmt: skip
+    return rows
+
+
+def calibration(table: pd.DataFrame) -> list[Row]:
+    """A row for each node, task and setting, in points."""
+    return [
+        {
+            **{key: clean(row[key]) for key in ("node", "task", "setting")},
+            **{key: number(row[key], "points") for key in ("accuracy", "confidence", "ece", "ece_if_calibrated")},
+            "interval": _interval(row["low"], row["high"]), "brier": f"{row['brier']:.3f}", "n": f"{int(row['n']):,}",
+        }
+        for row in table.to_dict("records")
+    ]  # fmt: skip
+
+
+def abstention(table: pd.DataFrame) -> list[Row]:
+    """A row for each node, task and setting: what is answered, and how often that is wrong."""
+    return [
+        {
+            **{key: clean(row[key]) for key in ("node", "task", "setting")},
+            "coverage": number(row["coverage"], "points"), "risk": number(row["risk"], "points"),
+            "coverage_interval": _interval(row["coverage_low"], row["coverage_high"]),
+            "risk_interval": _interval(row["risk_low"], row["risk_high"]), "n": f"{int(row['n']):,}",
+        }
+        for row in table.to_dict("records")
+    ]  # fmt: skip
+
+
+def _interval(low: float, high: float) -> str:
+    return f"[{number(low, 'points')}, {number(high, 'points')}]"
