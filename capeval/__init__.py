@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from capeval.builder import train as train
     from capeval.errors import CapevalError as CapevalError
     from capeval.gating import gate as gate
+    from capeval.harness.inventory import data as data
     from capeval.pipeline import trace_built as trace_built
     from capeval.recordings import import_records as import_records
     from capeval.runner import run as run
@@ -32,6 +33,7 @@ _DOORS = {
     "Run": "capeval.store.runs",
     "Trace": "capeval.store.traces",
     "compare": "capeval.tracer",
+    "data": "capeval.harness.inventory",
     "gate": "capeval.gating",
     "import_records": "capeval.recordings",
     "load_run": "capeval.store.runs",

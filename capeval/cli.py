@@ -461,6 +461,33 @@ def list_(what: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("name", default="")
+@_json
+def data(name: str, as_json: bool) -> int:
+    """Which data sets are here, where, and how many items; or how to get them.
+
+    \b
+    CAPEVAL_DATA=/data capeval data
+    capeval data mmlu
+    """
+    from capeval.errors import EXIT_MISSING, EXIT_PASS
+    from capeval.harness.inventory import data as look
+    from capeval.report.inventory import print_data_set, print_data_sets
+
+    found = look(name)
+    if as_json:
+        _print_json([one.summary() for one in found])
+    elif name:
+        for one in found:
+            print_data_set(one, _console())
+    else:
+        print_data_sets(found, _console())
+    if not name or any(one.state in ("mirror", "hub cache") for one in found):
+        return EXIT_PASS
+    return EXIT_USAGE if any(one.state == "malformed" for one in found) else EXIT_MISSING
+
+
+@cli.command()
 @_json
 def doctor(as_json: bool) -> None:
     """What this machine can run, and what is missing.

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capeval.errors import BadFileError, MissingError
-from capeval.harness.layouts import Rows, documents, find, splits
+from capeval.errors import BadFileError, MissingError, unknown
+from capeval.harness.layouts import LAYOUTS, Rows, documents, find, splits
 from capeval.hub import hub_answers, hub_offline
 
 _FILES = ("json", "csv", "parquet", "text")
@@ -49,7 +49,8 @@ def load_data(source: DataSource) -> Any:
         return _from_files(source)
     root = mirror()
     if root and (found := _in_mirror(root, source)):
-        return _tables(found, f"{source.path} in {root}")
+        what = f"data set {_label(source)} in CAPEVAL_DATA ({root})"
+        return _saying_what_is_absent(_tables(found, what), what)
     return _from_hub(source)
 
 
@@ -79,7 +80,7 @@ def _from_files(source: DataSource) -> Any:
     if source.path == "json" and all(isinstance(file, Path) for some in files.values() for file in some):
         key = str(source.kwargs.get("field") or "")
         read = {split: [row for file in some for row in documents(Path(file), key)] for split, some in files.items()}
-        return _tables(read, f"data files of {source.home}")
+        return _tables(read, f"data files of the task in {source.home}")
     text = {split: [str(file) for file in some] for split, some in files.items()}
     return datasets.load_dataset(source.path, source.name or None, **{**source.kwargs, "data_files": text})
 
@@ -97,28 +98,47 @@ def _beside(home: Path, file: str) -> Path | str:
 def _in_mirror(root: Path, source: DataSource) -> dict[str, Rows]:
     """Splits that the mirror holds; none when it lacks this data set."""
     layout = find(source.path, source.name)
-    return (splits(layout, root, source.name) if layout else {}) or _by_split(root / source.path / source.name)
+    own = splits(layout, root, source.name) if layout else {}
+    return own or of_hub_layout(root, source.path, source.name)
 
 
-def _by_split(folder: Path) -> dict[str, Rows]:
+def of_hub_layout(root: Path, path: str, name: str) -> dict[str, Rows]:
+    """Splits of a data set in the hub's columns: `<owner>/<name>/[<configuration>/]<split>.jsonl`.
+
+    Raises:
+        BadFileError: when one of the files is malformed.
+    """
+    folder = root / path / name
     files = sorted(p for p in folder.glob("*") if p.suffix in _SUFFIXES) if folder.is_dir() else []
     return {file.stem: documents(file) for file in files}
 
 
-def _tables(found: Mapping[str, Rows], where: str) -> Any:
+def _tables(found: Mapping[str, Rows], what: str) -> Any:
     import datasets
 
     try:
         return datasets.DatasetDict({split: datasets.Dataset.from_list(rows) for split, rows in found.items()})
     except (ValueError, TypeError) as error:  # pyarrow's own errors are of these kinds too
         said = str(error).splitlines()[0]
-        raise BadFileError(f"the {where}: a column holds values of different kinds: {said}") from error
+        raise BadFileError(f"the {what}: a column holds values of different kinds: {said}") from error
+
+
+def _saying_what_is_absent(tables: Any, what: str) -> Any:
+    """The same tables; a split that is absent is named. lm-eval asks for every split that a task names, used or not."""
+    import datasets
+
+    class Splits(datasets.DatasetDict):  # type: ignore[misc]
+        def __missing__(self, split: str) -> Any:
+            raise MissingError(
+                f"the {what} has no split '{split}', only {', '.join(self)}; add it, or if the task shows no examples "
+                "from it, add 'override: {training_split: null}' to the source (or validation_split, fewshot_split)"
+            )
+
+    return Splits(tables)
 
 
 def _from_hub(source: DataSource) -> Any:
-    layout = find(source.path, source.name)
-    if layout and not layout.on_hub:
-        raise MissingError(_where_it_was_looked_for(source, "the hub does not have it"))
+    _refuse_what_no_hub_has(source)
     import datasets
 
     kwargs = {k: v for k, v in source.kwargs.items() if k != "trust_remote_code"}
@@ -130,6 +150,15 @@ def _from_hub(source: DataSource) -> Any:
         raise MissingError(_where_it_was_looked_for(source, _what_the_hub_says(online, error))) from error
 
 
+def _refuse_what_no_hub_has(source: DataSource) -> None:
+    known = [one for one in LAYOUTS if source.path in one.ids and not one.on_hub]
+    if any(one.answers(source.name) for one in known):
+        raise MissingError(_where_it_was_looked_for(source, "the hub does not have it"))
+    if known:
+        names = [name for one in known for name in one.configs]
+        raise unknown(f"dataset_name of {source.path}", source.name, names, f"capeval data {source.path}")
+
+
 def _what_the_hub_says(online: bool, error: Exception) -> str:
     if online:
         return f"the hub says: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
@@ -138,13 +167,18 @@ def _what_the_hub_says(online: bool, error: Exception) -> str:
 
 
 def _where_it_was_looked_for(source: DataSource, hub: str) -> str:
-    label = f"{source.path} ({source.name})" if source.name else source.path
     given = os.environ.get("CAPEVAL_DATA", "")
     first = f"not in CAPEVAL_DATA ({given})" if given else "CAPEVAL_DATA is not set"
     layout = find(source.path, source.name)
     file = layout.wanted(source.name) if layout else "/".join(filter(None, (source.path, source.name, "<split>.jsonl")))
     home = f" ({layout.home})" if layout else ""
-    return f"data set {label} is not here: {first}; {hub}. Set CAPEVAL_DATA to a folder that holds {file}{home}."
+    return (
+        f"data set {_label(source)} is not here: {first}; {hub}. Set CAPEVAL_DATA to a folder that holds {file}{home}."
+    )
+
+
+def _label(source: DataSource) -> str:
+    return f"{source.path} ({source.name})" if source.name else source.path
 
 
 @contextmanager

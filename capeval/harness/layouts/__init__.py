@@ -18,4 +18,4 @@ __all__ = ["LAYOUTS", "Layout", "Rows", "documents", "find", "splits"]
 
 def find(path: str, name: str) -> Layout | None:
     """The layout that answers to a task's `dataset_path` and `dataset_name`."""
-    return next((one for one in LAYOUTS if path in one.ids and (not one.configs or name in one.configs)), None)
+    return next((one for one in LAYOUTS if path in one.ids and one.answers(name)), None)

@@ -56,6 +56,10 @@ class Layout:
     note: str = ""
     """What differs from the hub's version."""
 
+    def answers(self, name: str) -> bool:
+        """Whether a configuration is of this data set."""
+        return not self.configs or name in self.configs
+
     def files_in(self, root: Path, name: str) -> dict[str, Path]:
         """The files that are there, by split; none without the first split."""
         choices = {split: [root / file.format(name=name) for file in files] for split, files in self.files.items()}

@@ -73,10 +73,9 @@ def _choices(choices: list[Row], key: str) -> Row:
 def truthfulqa_choices(item: Row) -> Row:
     """Multiple choice with one right answer (MC1) and with all of them (MC2).
 
-    The CSV has no column for MC1. As in the benchmark's own evaluation of the CSV, its choices are the best answer and
-    all incorrect ones; the hub's lists were made apart and mostly have 4 or 5 choices. The best answer comes first and
-    occurs once. MC2: all correct answers, then all incorrect ones. What the CSV lists on both sides (two questions)
-    counts as correct.
+    The CSV has no column for MC1: its choices are the best answer, once and first, and all incorrect ones (5.0 on
+    average, so chance is 0.226). MC2: all correct answers, then all incorrect ones. What the CSV lists on both sides
+    (two questions) counts as correct. Whether the hub's lists are the same word for word is not known.
     """
     best, correct, incorrect = _truthfulqa_answers(item)
     wrong = [answer for answer in incorrect if answer not in (best, *correct)]

@@ -114,11 +114,10 @@ LAYOUTS: tuple[Layout, ...] = (
         licence="Apache-2.0",
         citation="Lin et al. 2021, arXiv:2109.07958",
         home="https://github.com/sylinrl/TruthfulQA",
-        note="the CSV has no column for MC1: its choices are the best answer and all incorrect ones, more than in "
-        "the hub's own lists",
+        note="the CSV has no column for MC1: its choices are the best answer and all incorrect ones (chance 0.226)",
     ),
     Layout(
-        name="truthfulqa",
+        name="truthfulqa-gen",
         ids=("truthfulqa/truthful_qa", "truthful_qa"),
         configs=("generation",),
         files={"validation": ("truthfulqa/TruthfulQA.csv",)},
@@ -183,7 +182,7 @@ LAYOUTS: tuple[Layout, ...] = (
         licence="MIT",
         citation="Patel et al. 2021, arXiv:2103.07191",
         home="https://github.com/arkilpatel/SVAMP",
-        note="all 1,000 items are one split; the hub has drawn 700 of them as train and 300 as test",
+        note="all 1,000 items are one split; the hub has them as train and test",
     ),
     Layout(
         name="multiarith",
@@ -196,7 +195,7 @@ LAYOUTS: tuple[Layout, ...] = (
         licence="not stated",
         citation="Roy & Roth 2015, arXiv:1608.01413",
         home=_COT,
-        note="all 600 items are one split; the hub has 420 of them as train and 180 as test; 20 questions occur twice",
+        note="all 600 items are one split; the hub has them as train and test; 20 questions occur twice",
     ),
     Layout(
         name="addsub",
@@ -299,7 +298,7 @@ LAYOUTS: tuple[Layout, ...] = (
         note="from CodeT's file: source_file is absent, code is CodeT's, signature, entry_point and test are added",
     ),
     Layout(
-        name="mbpp",
+        name="mbpp-full",
         ids=("google-research-datasets/mbpp", "mbpp"),
         configs=("full", ""),
         files=dict.fromkeys(_MBPP_ITEMS, _MBPP_FILE),
