@@ -91,11 +91,11 @@ def ece_interval(
     """A cautious bootstrap interval of the adaptive error, cut at 0 and 1.
 
     The error is a sum of absolute values, so luck pushes it up, and a bootstrap of it pushes it up a second time: in
-    simulations (docs/statistics.md), its percentile interval never covered a calibrated 0 and its basic one less
-    than half of the time. Here the bins' gaps are resampled instead. Low end: the error less the upper quantile of
-    Σ_b |resampled gap − gap|, by which luck can at most move it (triangle inequality). High end: the error plus z
-    standard errors; its mean is never below the truth (Jensen). Neither allows for less luck than a calibrated model
-    has: a handful of items that are all right resample to themselves.
+    simulations (docs/statistics.md) the percentile interval never covered a calibrated model's 0, the basic one covered
+    it the less the more items there were. Here the bins' gaps are resampled instead. Low end: the error less the
+    upper quantile of Σ_b |resampled gap − gap|, by which luck can at most move it (triangle inequality). High end:
+    the error plus z standard errors; its mean is never below the truth (Jensen). Neither allows for less luck than
+    a calibrated model has: a handful of items that are all right resample to themselves.
 
     Args:
         confidence: (n,) probabilities of the answers taken.
