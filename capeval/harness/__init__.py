@@ -9,9 +9,10 @@ and scores as `lm_eval` itself scores it.
 """
 
 from capeval.harness.prepare import SHOT_SEED, Asked, Form, ShotsAs, fit, prepare, question_answer, requests_of
+from capeval.harness.rescore import names, rescore
 from capeval.harness.score import records, scoring_rules
 
 __all__ = [
-    "SHOT_SEED", "Asked", "Form", "ShotsAs", "fit", "prepare", "question_answer", "records", "requests_of",
-    "scoring_rules",
+    "SHOT_SEED", "Asked", "Form", "ShotsAs", "fit", "names", "prepare", "question_answer", "records",
+    "requests_of", "rescore", "scoring_rules",
 ]  # fmt: skip
