@@ -9,7 +9,7 @@ from typing import Any
 from capeval.recordings.scorers.matching import parse_number
 
 _NUMBER = r"-?\$?(?:\d[\d,]*(?:\.\d+)?|\.\d+)"
-_FRACTION = re.compile(r"(-?)\$?(?:(\d+) )?(\d+)/(\d+)")
+_FRACTION = re.compile(r"(-?)\$?(?:(\d+) (?:and )?)?(\d+)/(\d+)")
 _ASDIV = re.compile(rf"{_NUMBER}\s*(?:\([^()]*\))?")
 
 
