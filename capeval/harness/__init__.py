@@ -9,10 +9,11 @@ and scores as `lm_eval` itself scores it.
 """
 
 from capeval.harness.prepare import Asked, Form, ShotsAs, fit, prepare, question_answer, requests_of
+from capeval.harness.rescore import names, rescore
 from capeval.harness.score import records, scoring_rules
 from capeval.harness.taskfile import SHOT_SEED
 
 __all__ = [
-    "SHOT_SEED", "Asked", "Form", "ShotsAs", "fit", "prepare", "question_answer", "records", "requests_of",
-    "scoring_rules",
+    "SHOT_SEED", "Asked", "Form", "ShotsAs", "fit", "names", "prepare", "question_answer", "records",
+    "requests_of", "rescore", "scoring_rules",
 ]  # fmt: skip
