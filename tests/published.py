@@ -120,6 +120,9 @@ FILES = {
     "refusal/xstest_prompts.csv": XSTEST,
     "refusal/SelfAware.json": json.dumps(SELFAWARE),
     "refusal/haltt4llm_nota_trivia_questions.json": json.dumps([NOTA]),
+    "refusal/refusal_direction_harmless_val_first500.json": json.dumps(
+        [{"instruction": "Name three trees.", "category": None}]
+    ),
 }  # fmt: skip
 
 

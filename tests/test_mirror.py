@@ -79,6 +79,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "question": "What is the sea made of?", "direct": "Water",
         "choices": ["Sand", "None of the above", "I don't know"], "answer": 1,
     },
+    "harmless": {"instruction": "Name three trees.", "category": None},
 }  # fmt: skip
 
 
@@ -300,7 +301,7 @@ QUESTIONS = {  # of the sets that lm-eval has no task for, or one that runs code
     "mbpp-sanitized": "{{prompt}}{{test_list[0]}}{{test_list[1]}}{{test_list[2]}}{{code}}{{signature}}",
     "mbpp-full": "{{text}}{{test_list[0]}}{{test_list[1]}}{{test_list[2]}}{{code}}",
     "xstest": "{{prompt}} {{label}} {{type}}", "selfaware": "{{question}} {{answerable}} {{answer}}",
-    "nota": "{{question}} {{choices[answer]}}",
+    "nota": "{{question}} {{choices[answer]}}", "harmless": "{{instruction}}",
 }  # fmt: skip
 TASK = """
 task: own
