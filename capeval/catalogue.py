@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from capeval.backends import BACKENDS
-from capeval.core import Tree
+from capeval.core import TaskSpec, Tree
 from capeval.recordings.scorers import SCORERS
 from capeval.suites import list_suites, load_suite
 from capeval.zoo import load_tree, tree_names
 
 Row = dict[str, Any]
-_NAMED = 6
-"""Tasks of a suite that are named in its row; `capeval list tasks` names all."""
 
 
 def catalogue(what: str) -> list[Row]:
@@ -21,26 +19,38 @@ def catalogue(what: str) -> list[Row]:
     return list(_LISTS[what]())
 
 
+def tasks(suite: str) -> list[Row]:
+    """The tasks of one suite, with all that they declare.
+
+    Raises:
+        UsageError: no such suite.
+    """
+    return [_task(suite, task) for task in load_suite(suite).tasks]
+
+
 def _suites() -> Iterator[Row]:
     for name in list_suites():
         suite = load_suite(name)
-        names = [task.name for task in suite.tasks]
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        yield {
-            "suite": name,
-            "tasks": ", ".join(names[:_NAMED]) + more,
-            "files": len(suite.sources),
-            "about": suite.title,
-        }
+        yield {"suite": name, "tasks": len(suite.tasks), "files": len(suite.sources), "about": suite.title}
 
 
 def _tasks() -> Iterator[Row]:
-    for name in list_suites():
-        for task in load_suite(name).tasks:
-            yield {
-                "task": task.name, "suite": name, "capability": task.capability, "settings": ", ".join(task.settings),
-                "metric": task.metric, "margin": task.margin, "licence": task.licence,
-            }  # fmt: skip
+    # a suite made of others only repeats them
+    for name in (name for name in list_suites() if not _composed(name)):
+        yield from tasks(name)
+
+
+def _composed(name: str) -> bool:
+    return any(other.startswith(f"{name}/") for other in list_suites())
+
+
+def _task(suite: str, task: TaskSpec) -> Row:
+    cluster = f"{task.cluster} ({task.cluster_role})" if task.cluster_role != "none" else ""
+    return {
+        "task": task.name, "suite": suite, "capability": task.capability, "metric": task.metric,
+        "chance": task.chance, "margin": task.margin, "cluster": cluster, "licence": task.licence,
+        "citation": task.citation or task.source, "settings": ", ".join([*task.settings, *task.summaries]),
+    }  # fmt: skip
 
 
 def _trees() -> Iterator[Row]:

@@ -460,20 +460,27 @@ def report(folder: Path, as_json: bool) -> None:
 
 @cli.command(name="list")
 @click.argument("what", type=click.Choice(["suites", "tasks", "trees", "backends", "scorers"]))
+@click.option("--suite", default="", help="With tasks: those of one suite.")
 @_json
-def list_(what: str, as_json: bool) -> None:
+def list_(what: str, suite: str, as_json: bool) -> None:
     """Show what there is: suites, tasks, trees, backends, scorers.
 
     \b
-    capeval list trees
+    capeval list suites
+    capeval list tasks --suite cot
     capeval list tasks --json
     """
-    from capeval.catalogue import catalogue
+    from capeval.catalogue import catalogue, tasks
     from capeval.report.terminal import print_table
 
-    rows = catalogue(what)
+    if suite and what != "tasks":
+        raise UsageError(f"--suite is of `capeval list tasks`; {what} have none")
+    rows = tasks(suite) if suite else catalogue(what)
     if as_json:
         _print_json(rows)
+    elif what == "tasks":  # what a terminal has room for; tasks/README.md and --json have all
+        hidden = {"margin", "citation", "suite" if suite else ""}
+        print_table([{key: row[key] for key in row if key not in hidden} for row in rows], _console())
     else:
         print_table(rows, _console())
 

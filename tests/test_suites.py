@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
 
 from capeval.errors import BadFileError, UsageError
+from capeval.runner import RunOptions, run
 from capeval.suites import list_suites, load_suite, task_file
+from capeval.tracer import inspect
+
+ROOT = Path(__file__).parent.parent
 
 MINE = """
 name: mine
@@ -32,6 +38,62 @@ def test_every_shipped_suite_loads_and_its_files_are_there() -> None:
         suite = load_suite(name)
         assert suite.name == name and suite.title and suite.tasks
         assert all(task_file(source).is_file() for source in suite.sources)
+
+
+MISSION = (
+    "generation", "knowledge", "icl", "zero_shot", "cot", "code", "ood", "refusal", "chat", "truthfulness", "style",
+    "limits",
+)  # fmt: skip
+
+
+def test_every_suite_of_the_mission_is_there_twice_on_benchmarks_and_on_the_lab() -> None:
+    for name in MISSION:
+        for suite in (load_suite(name), load_suite(f"lab/{name}")):
+            assert name in {task.capability for task in suite.tasks}, suite.name
+    assert {part.removeprefix("lab/") for part in list_suites() if part.startswith("lab/")} == {*MISSION, "planted"}
+    whole = {task.name for name in (*MISSION, "planted") for task in load_suite(f"lab/{name}").tasks}
+    assert {task.name for task in load_suite("lab").tasks} == whole
+
+
+def test_every_task_declares_what_it_measures_how_and_whose_it_is() -> None:
+    for name in list_suites():
+        for task in load_suite(name).tasks:
+            where = f"{name}: {task.name}"
+            assert task.capability in {*MISSION, "planted"} or name == "smoke", where
+            assert task.licence and (task.citation or task.source) and task.settings, where
+            assert (task.cluster_role == "none") == (task.cluster == ""), where
+            chosen = [s for s in load_suite(name).sources if s.task == task.name]
+            assert task.cluster_role == "none" or all(s.cluster or s.cluster_field for s in chosen), where
+            if task.metric in ("acc", "acc_norm") and not name.startswith("lab/") and name not in ("lab", "smoke"):
+                assert task.chance > 0, f"{where}: a choice has a chance floor"
+
+
+def test_the_page_of_tasks_is_current() -> None:
+    spec = importlib.util.spec_from_file_location("build_tasks", ROOT / "docs" / "build_tasks.py")
+    assert spec and spec.loader
+    builder = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(builder)
+    assert builder.PAGE.read_text(encoding="utf-8") == builder.page(), "python docs/build_tasks.py"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", [n for n in list_suites() if not n.startswith("lab") and not n.endswith("-hub")])
+def test_every_suite_can_be_asked_from_a_mirror(
+    name: str, public_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CAPEVAL_DATA", str(public_data))
+    monkeypatch.chdir(tmp_path)
+    if name.startswith("code") and not shutil.which("bwrap"):
+        pytest.skip("bubblewrap is not here")
+    for chat in (False, True):
+        done = run("parrot", name, options=RunOptions(backend="scripted", limit=1, chat=chat, out=tmp_path / str(chat)))
+        suite = load_suite(name)
+        asked = set(map(tuple, done.records[["task", "setting"]].to_numpy()))
+        assert asked == {(source.task, source.setting) for source in suite.sources}
+        assert not done.records["error"].any() and done.records["score"].notna().all()
+        seen = inspect(done)
+        summaries = {(task.name, summary) for task in suite.tasks for summary in task.summaries}
+        assert summaries <= set(map(tuple, seen.scores[["task", "setting"]].to_numpy()))
 
 
 def test_cot_is_two_settings_of_gsm8k_and_of_27_subtasks() -> None:

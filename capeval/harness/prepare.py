@@ -230,7 +230,7 @@ def _check_fields(source: TaskSource, documents: Sequence[Document]) -> None:
 def _check_metric(task: Any, source: TaskSource, spec: TaskSpec, document: Document) -> None:
     """Filter and score nothing at all once: what is wrong with either is then known before any model is asked."""
     for instance in document.instances:
-        instance.resps, instance.filtered_resps = [""], {}
+        instance.resps, instance.filtered_resps = [""] * (instance.repeats or 1), {}
     if task.OUTPUT_TYPE == "generate_until":
         task._instances = list(document.instances)
         task.apply_filters()
