@@ -231,3 +231,25 @@ def test_another_scale_or_replica_is_another_trace() -> None:
 
     assert _trace_name("lab", scale="", replica=0) == "lab"
     assert _trace_name("my/lab.yaml", scale="small", replica=2) == "lab-small-replica2"
+
+
+def test_show_prints_prompts_and_asks_nothing(capeval, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    code, out, err = capeval("run", "--backend", "scripted", "--model", "parrot", "--suite", "smoke", "--show", "1")
+    assert (code, err) == (0, "") and list(tmp_path.iterdir()) == []
+    assert "smoke-arithmetic few-shot   smoke/arithmetic.yaml, item 1:" in out
+    assert "Question: What is 1 plus 2?\nAnswer: 3\n" in out
+    assert "→ an answer of up to 12 tokens, until '\\n\\n', 'Question:'" in out
+    code, out, _ = capeval("run", "--backend", "scripted", "--model", "x", "--suite", "smoke", "--show", "1", "--json")
+    assert code == 0 and len(json.loads(out)["prompts"]) == 6
+
+
+def test_tasks_are_listed_by_suite(capeval) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = capeval("list", "tasks", "--suite", "lab/icl")
+    assert code == 0 and "lab-map" in out and "0-shot, 1-shot, 2-shot, 4-shot, 8-shot, slope, area" in out
+    assert max(map(len, out.splitlines())) <= 140
+    _, out, _ = capeval("list", "tasks", "--json")
+    rows = json.loads(out)
+    assert {"chance", "cluster", "licence", "citation", "metric", "settings", "capability"} <= rows[0].keys()
+    assert capeval("list", "suites", "--suite", "cot")[0] == 2
+    assert capeval("list", "tasks", "--suite", "cott")[0] == 2

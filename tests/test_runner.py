@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from capeval.digest import digest
 from capeval.errors import BadFileError, EngineError, MissingError, OutputError, PairingError, UsageError
-from capeval.runner import RunOptions, node_name, run
+from capeval.runner import RunOptions, node_name, run, show
 from capeval.shipped import folder
 from capeval.store.runs import Run, load_run
 from capeval.tracer import compare
@@ -356,3 +357,39 @@ def test_cot_suite_pairs_its_settings(public_data: Path, monkeypatch: pytest.Mon
 def test_progress_is_for_terminals_only(capfd: pytest.CaptureFixture[str]) -> None:
     run("parrot", "smoke", options=RunOptions(backend="scripted", limit=1, progress=True))
     assert capfd.readouterr() == ("", "")
+
+
+def test_prompts_are_shown_as_the_model_reads_them_and_nothing_is_asked(bos_checkpoint: Path) -> None:
+    prompts = show(str(bos_checkpoint), "smoke", 2)
+    first = prompts[0]
+    assert first.task == "smoke-arithmetic few-shot" and (first.item, first.shots) == (1, 2)
+    assert first.pieces[0] == ("<s>", True, 1) and not any(piece.special for piece in first.pieces[1:])
+    assert "".join(piece.text for piece in first.pieces[1:]).startswith("Question: What is 1 plus 2?")
+    assert len(prompts) == 12 and not Path("runs").exists()
+    choices = next(prompt for prompt in prompts if prompt.task.startswith("smoke-comparisons"))
+    assert len(choices.continuations) > 1 and not choices.generation
+
+
+def test_how_a_node_was_asked_is_in_its_manifest(bos_checkpoint: Path, tiny_checkpoint: Path) -> None:
+    done = [run(str(folder), "smoke", options=RunOptions(limit=1, system="Be brief.")) for folder in
+            (bos_checkpoint, tiny_checkpoint)]  # fmt: skip
+    told, other = (d.manifest["prompting"] for d in done)
+    assert (told["system"], told["chat_template"], told["shots_as"]) == ("Be brief.", "", "turns")
+    task = told["tasks"]["smoke-arithmetic few-shot"]
+    assert (task["shots"], task["begins_with"]) == (2, ["<s>"])
+    assert task["first_prompt"].startswith("<s>Be brief.") and "What is 1 plus 2?" in task["first_prompt"]
+    assert other["tasks"]["smoke-arithmetic few-shot"]["begins_with"] == []
+
+
+def test_shots_as_text_are_another_presentation_of_the_same_shots() -> None:
+    options = RunOptions(backend="scripted", chat=True, limit=3)
+    turns = run("parrot", "smoke", options=replace(options, node="turns"))
+    text = run("parrot", "smoke", options=replace(options, node="text", shots_as="text"))
+    mine, other = (r.records[r.records["task"] == "smoke-arithmetic"].reset_index() for r in (turns, text))
+    assert list(mine["shots"]) == list(other["shots"])
+    assert set(mine["presentation"]) != set(other["presentation"])
+    first = [r.manifest["prompting"]["tasks"]["smoke-arithmetic few-shot"]["first_prompt"] for r in (turns, text)]
+    assert [prompt.count("user: ") for prompt in first] == [3, 1]
+    effects = compare(turns, text).effects
+    row = effects[effects["task"] == "smoke-arithmetic"].iloc[0]
+    assert "different presentation on 3 items" in row["confounds"]
