@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 CAPEVAL_DATA ?= $(abspath $(patsubst %/gsm8k,%,$(firstword $(wildcard ../*/data/gsm8k))))
 export CAPEVAL_DATA
 
-.PHONY: setup trace test lint bench gallery validate clean help
+.PHONY: setup trace test lint bench docs gallery validate clean help
 
 help:            ## show this list
 	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' Makefile | sed 's/:.*##/\t/'
@@ -38,6 +38,10 @@ bench: setup     ## side by side with lm-eval: same work, equal outputs, ratios
 validate: setup  ## minutes of simulation: coverage and size of every test and interval, printed, then checked
 	$(BIN)/python -m benchmarks.validate_stats
 	CAPEVAL_SLOW=1 $(BIN)/python -m pytest tests/stats/test_simulation.py
+
+docs: setup      ## rebuild the pages that are written from tables (tasks/README.md, docs/data.md)
+	$(BIN)/python docs/build_tasks.py
+	$(BIN)/python docs/build_data.py
 
 gallery: setup   ## rebuild the examples in reports/gallery
 	$(BIN)/python reports/build_gallery.py

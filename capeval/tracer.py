@@ -147,7 +147,13 @@ def tree_of_runs(runs: Mapping[str, Run], *, name: str, allow_different_shots: b
         for node, run in runs.items()
         for a, b in run.manifest.get("contrasts", ())
     ]
-    notes = {f"{root} -> {n}": {"allow_different_shots": allow_different_shots} for n in others}
+    notes = {
+        f"{root} -> {n}": {
+            "allow_different_shots": allow_different_shots,
+            "confounds": _begun_otherwise(runs[root], runs[n]),
+        }
+        for n in others
+    }
     return Tree(
         name=name,
         stages=tuple(stages),
@@ -155,6 +161,17 @@ def tree_of_runs(runs: Mapping[str, Run], *, name: str, allow_different_shots: b
         tasks=tuple(specs.values()),
         edge_notes=notes,
     )
+
+
+def _begun_otherwise(parent: Run, child: Run) -> list[str]:
+    """Prompts of one presentation that begin with other special tokens (a BOS, or none): that alone moves scores."""
+    mine, other = (dict((run.manifest.get("prompting") or {}).get("tasks") or {}) for run in (parent, child))
+    pairs = {
+        (" ".join(mine[task]["begins_with"]), " ".join(other[task]["begins_with"]))
+        for task in mine.keys() & other.keys()
+        if mine[task]["presentation"] == other[task]["presentation"]
+    }
+    return [f"prompts begin with {b or 'no special token'} against {a or 'none'}" for a, b in sorted(pairs) if a != b]
 
 
 def _refuse_other_scoring(runs: Mapping[str, Run]) -> None:
@@ -283,7 +300,13 @@ def _with_tasks(tree: Tree, runs: Mapping[str, Run]) -> Tree:
                 f"records of tree '{tree.name}'; give one of them another name"
             )
     tasks = (*tree.tasks, *(t for t in ran.tasks if t.name not in known))
-    return replace(tree, tasks=tasks, contrasts=(*tree.contrasts, *ran.contrasts))
+    notes = {name: dict(note) for name, note in tree.edge_notes.items()}
+    for stage in tree.stages:
+        if stage.parent in runs and stage.name in runs:
+            note = notes.setdefault(f"{stage.parent} -> {stage.name}", {})
+            found = _begun_otherwise(runs[stage.parent], runs[stage.name])
+            note["confounds"] = [*note.get("confounds", ()), *found]
+    return replace(tree, tasks=tasks, contrasts=(*tree.contrasts, *ran.contrasts), edge_notes=notes)
 
 
 def _provenance(options: TraceOptions, tree: Tree, runs: Mapping[str, Run]) -> dict[str, Any]:

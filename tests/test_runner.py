@@ -379,6 +379,8 @@ def test_how_a_node_was_asked_is_in_its_manifest(bos_checkpoint: Path, tiny_chec
     assert (task["shots"], task["begins_with"]) == (2, ["<s>"])
     assert task["first_prompt"].startswith("<s>Be brief.") and "What is 1 plus 2?" in task["first_prompt"]
     assert other["tasks"]["smoke-arithmetic few-shot"]["begins_with"] == []
+    effects = compare(*done).effects
+    assert effects["confounds"].str.contains("prompts begin with no special token against <s>").all()
 
 
 def test_shots_as_text_are_another_presentation_of_the_same_shots() -> None:
