@@ -302,9 +302,10 @@ def _with_tasks(tree: Tree, runs: Mapping[str, Run]) -> Tree:
     tasks = (*tree.tasks, *(t for t in ran.tasks if t.name not in known))
     notes = {name: dict(note) for name, note in tree.edge_notes.items()}
     for stage in tree.stages:
-        if stage.parent in runs and stage.name in runs:
+        parent, child = runs.get(stage.parent or ""), runs.get(stage.name)
+        if parent and child:
             note = notes.setdefault(f"{stage.parent} -> {stage.name}", {})
-            found = _begun_otherwise(runs[stage.parent], runs[stage.name])
+            found = _begun_otherwise(parent, child)
             note["confounds"] = [*note.get("confounds", ()), *found]
     return replace(tree, tasks=tasks, contrasts=(*tree.contrasts, *ran.contrasts), edge_notes=notes)
 

@@ -94,6 +94,8 @@ def session(trace: Trace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+    # a page without a screen never has the focus by itself, and its elements then get no focus events
+    browser.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})
     yield Page(browser=browser, address=path.as_uri())
     browser.quit()
 
