@@ -286,7 +286,7 @@ def test_a_trained_node_shows_its_curves_and_samples(page: Page) -> None:
     page.click("#theme")
     page.wait(lambda: page.run(lines) == 2 * 4)
     page.open(page.run("return location.hash"))
-    assert page.texts("#training-name") == ["ppo"]
+    page.wait(lambda: page.texts("#training-name") == ["ppo"])
 
 
 def test_training_follows_the_page(page: Page, trace: Trace) -> None:
@@ -296,7 +296,7 @@ def test_training_follows_the_page(page: Page, trace: Trace) -> None:
     page.click(".node", names.index("lonely"))
     assert page.texts("#training-name") == ["sft"]
     page.open("#edge=sft+%E2%86%92+ppo")
-    assert page.texts("#training-name") == ["ppo"]
+    page.wait(lambda: page.texts("#training-name") == ["ppo"])
 
 
 def test_hostile_samples_stay_text(page: Page) -> None:
