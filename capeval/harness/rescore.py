@@ -40,7 +40,5 @@ def rescore(asked: Sequence[Asked], texts: Mapping[str, str], known_by: str) -> 
 
     documents = [document for one in asked for document in one.documents]
     known = names([str(apply_template(known_by, document.doc)) for document in documents])
-    replies = [
-        Reply(text=texts[name], finish="stop") if name in texts else Reply(error=UNMATCHED) for name in known
-    ]
+    replies = [Reply(text=texts[name], finish="stop") if name in texts else Reply(error=UNMATCHED) for name in known]
     return records(asked, replies).assign(known_by=known)
