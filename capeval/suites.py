@@ -34,7 +34,8 @@ _SOURCE_KEYS = {
 }  # fmt: skip
 _TASK_KEYS = {f.name for f in fields(TaskSpec)} - {"settings"} | {"sources"}
 _FUNCTION = re.compile(r"!function\s+[\"']?(\w+)\.\w+")
-_INCLUDE = re.compile(r"^include:\s*[\"']?([^\"'\s\[\]]+)", re.MULTILINE)
+_INCLUDE = re.compile(r"^include:(.*(?:\n\s*-.*)*)", re.MULTILINE)
+_NAME = re.compile(r"[^\s\[\],\"'#-][^\s\[\],\"'#]*")
 
 
 def list_suites() -> list[str]:
@@ -265,7 +266,7 @@ def _digests(path: Path) -> list[str]:
     for module in sorted(set(_FUNCTION.findall(written))):
         if (path.parent / f"{module}.py").is_file():
             found.append(digest_file(path.parent / f"{module}.py"))
-    for include in _INCLUDE.findall(written):
+    for include in (name for names in _INCLUDE.findall(written) for name in _NAME.findall(names)):
         if (path.parent / include).is_file():
             found += _digests(path.parent / include)
     return found

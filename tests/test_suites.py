@@ -137,9 +137,10 @@ def test_wildcards_give_one_source_a_file_without_templates(suite_file: Path) ->
     assert [s.cluster for s in load_suite(str(file)).sources] == ["x-a", "x-b", "x-mine"]
 
 
-def test_digest_covers_task_files_and_what_they_include(suite_file: Path) -> None:
+@pytest.mark.parametrize("written", ["base", "[other, 'base']", "\n  - other\n  - base"])
+def test_digest_covers_task_files_and_what_they_include(suite_file: Path, written: str) -> None:
     (suite_file.parent / "base").write_text("num_fewshot: 1\n")
-    (suite_file.parent / "a.yaml").write_text("include: base\ntask: a\n")
+    (suite_file.parent / "a.yaml").write_text(f"include: {written}\ntask: a\n")
     before = load_suite(str(suite_file)).digest
     assert load_suite(str(suite_file)).digest == before
     (suite_file.parent / "base").write_text("num_fewshot: 2\n")

@@ -54,7 +54,7 @@ def _within(node: str, spec: TaskSpec, reference: TaskSpec, setting: str, cells:
     cell = (Cell(node=node, setting=setting, weight=1.0), Cell(node=node, setting=setting, weight=-1.0))
     return Gap(
         contrast=Contrast(name=f"{node}: {spec.name} − {reference.name}", kind="within", cells=cell),
-        spec=spec, setting=setting, estimate=independent_difference(*sides, alpha=alpha),
+        spec=spec, setting=f"{setting} − {reference.name}", estimate=independent_difference(*sides, alpha=alpha),
         shifted=sides[0].mean, reference=sides[1].mean, confounds=("other items",),
     )  # fmt: skip
 
@@ -74,7 +74,7 @@ def _changes(edge: Contrast, spec: TaskSpec, reference: TaskSpec, cells: Cells, 
         cell = (Cell(node=edge.child, weight=1.0), Cell(node=edge.parent, weight=-1.0))
         yield Gap(
             contrast=Contrast(name=f"{edge.name}: gap to {reference.name}", kind="difference", cells=cell),
-            spec=spec, setting=setting, estimate=independent_difference(*sides, alpha=alpha),
+            spec=spec, setting=f"{setting} − {reference.name}", estimate=independent_difference(*sides, alpha=alpha),
             shifted=sides[0].mean, reference=sides[1].mean, confounds=edge.confounds,
         )  # fmt: skip
 

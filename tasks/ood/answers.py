@@ -1,4 +1,4 @@
-"""What YAML can't say: when two written numbers are the same, and which ASDiv problems have one for an answer."""
+"""What YAML can't say: when two written numbers are one, and which ASDiv problems have one number for an answer."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ def test_a_nodes_gap_shows_both_scores_and_newcombes_interval() -> None:
     [gap] = ledger(tree, found, tree.edges()).to_dict("records")
     expected = newcombe_independent(40, 80, 70, 100)
     assert (gap["kind"], gap["contrast"]) == ("within", "base: shifted − sums")
+    assert gap["setting"] == "direct − sums"
     assert (gap["parent_score"], gap["child_score"], gap["delta"]) == pytest.approx((0.7, 0.5, -0.2))
     assert (gap["low"], gap["high"]) == pytest.approx((expected.low, expected.high))
     assert gap["answer"] == "lost" and "other items" in gap["confounds"] and gap["n"] == 180
