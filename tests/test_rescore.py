@@ -67,7 +67,7 @@ def test_texts_find_their_documents_and_repeats_pair_in_order(asked: list[Asked]
     assert list(found.index) == names([question for question, _ in ITEMS])
     assert found["score"].tolist()[::2] == [1.0, 0.0] and pd.isna(found["score"].iloc[1])
     assert found["error"].tolist() == ["", "no recorded text", ""]
-    assert found["rung"].tolist() == ["strict-match", "", "flexible-extract"]
+    assert found["rung"].tolist() == ["strict-match", "not found", "flexible-extract"]
     assert set(texts) - set(found.index) == {"Who is there?"}
 
 
@@ -89,7 +89,7 @@ def test_white_space_does_not_keep_a_text_from_its_document(asked: list[Asked]) 
         ("16/2 of them", "16/2", "flexible-extract"),
         ("it is .5", ".5", "flexible-extract"),
         ("2,2,2.", "2", "flexible-extract"),
-        ("eight", None, ""),
+        ("eight", None, "not found"),
     ],
 )
 def test_what_is_taken_from_an_answer(asked: list[Asked], text: str, extracted: str | None, rung: str) -> None:
@@ -149,14 +149,14 @@ def test_the_shifted_sets_are_shown_as_gsm8k_is() -> None:
         return [(" ".join(s["question"].split()), " ".join(s["target"].split())) for s in samples]
 
     suite = load_suite("ood")
-    own = {s.setting: task_file(s) for s in suite.sources if s.task == "gsm8k"}
+    own = {s.setting: task_file(s) for s in suite.sources if s.task == "ood-gsm8k"}
     for source in suite.sources:
         setting = source.setting if source.setting in own else "cot"
         assert shots(task_file(source)) == shots(own[setting])
         assert source.ladder == ("strict-match", "flexible-extract")
         for key in ("generation_kwargs", "num_fewshot"):
             assert load_yaml(task_file(source))[key] == load_yaml(own[setting])[key]
-    shifted = {task.name for task in suite.tasks if task.reference == "gsm8k"}
+    shifted = {task.name for task in suite.tasks if task.reference == "ood-gsm8k"}
     assert shifted == {"multiarith", "asdiv", "svamp", "addsub", "singleeq", "gsm-hard"}
     assert suite.task("gsm-hard-pairs").summaries == ("gap",)
     assert all(task.licence and task.citation and task.source and task.scorer for task in suite.tasks)
@@ -233,7 +233,7 @@ def test_gsm_hard_pairs_with_gsm8k_and_asdiv_has_one_number_each(answers: Module
         return [list(one.documents) for one in prepare(replace(suite, sources=sources), Form())]
 
     hard, plain = documents("gsm-hard-pairs", "shifted", "in-distribution")
-    assert plain[0].requests == documents("gsm8k", "cot")[0][0].requests, "GSM8K would be asked twice"
+    assert plain[0].requests == documents("ood-gsm8k", "cot")[0][0].requests, "GSM8K would be asked twice"
     assert len({d.item for d in hard} & {d.item for d in plain}) == 1316
     [asdiv] = documents("asdiv", "cot")
     assert len(asdiv) == 2084
