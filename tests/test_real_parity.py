@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import importlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,20 +14,17 @@ from typing import Any
 import pytest
 
 from benchmarks.parity.compare import Compared, capeval_records, compare, lm_eval_samples, lopsided
-from benchmarks.parity.model import cached_checkpoint, with_bos
+from benchmarks.parity.model import cached_checkpoint
 from benchmarks.parity.tasks import TASKS, ParityTask, make_mirror
 
 pytestmark = pytest.mark.data
 ITEMS = 10
-EPOCHS = 40
+EPOCHS = 24
 GSM8K = "gsm8k/gsm8k.yaml"
-FILES = (
-    GSM8K, "gsm8k/gsm8k-cot-zeroshot.yaml", "bbh/cot_fewshot/navigate.yaml", "bbh/zeroshot/sports_understanding.yaml",
-    "mmlu/generative/mmlu_anatomy.yaml", "mmlu/default/mmlu_astronomy.yaml", "openbookqa/openbookqa.yaml",
-    "crows_pairs/crows_pairs_english.yaml", "asdiv/default.yaml", "lambada/lambada_openai.yaml",
-    "wikitext/wikitext.yaml", "pile_10k/pile_10k.yaml",
-)  # fmt: skip
-SOME = tuple(task for task in TASKS if task.path in FILES)
+SLOW = ("truthfulqa", "bbq", "gsm8k-cot-llama", "asdiv-cot-llama", "cot_fewshot/date", "three_objects", "hyperbaton")
+"""Files that only the command asks: they take long, or are much like another one."""
+SOME = tuple(task for task in TASKS if not any(part in task.path for part in SLOW))
+FILES = tuple(task.path for task in SOME)
 
 
 class Bench:
@@ -67,7 +66,7 @@ def test_every_item_agrees(bench: Bench) -> None:
     assert {one.output_type for one in found} == {
         "generate_until", "multiple_choice", "loglikelihood", "loglikelihood_rolling",
     }  # fmt: skip
-    assert {one.path for one in found} == set(FILES)
+    assert len({one.task for one in found}) >= 20
 
 
 def test_a_changed_filter_is_noticed(bench: Bench) -> None:
@@ -86,18 +85,46 @@ def test_one_shot_less_is_noticed(bench: Bench) -> None:
 
 
 def test_other_shots_are_noticed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capeval.harness.prepare.SHOT_SEED", 1235)
+    monkeypatch.setattr(importlib.import_module("capeval.harness.prepare"), "SHOT_SEED", 1235)
     found = bench.against([GSM8K])
     assert {one.agreement for one in found} == {0.0}
 
 
-def test_a_bos_is_noticed(bench: Bench) -> None:
-    files = (
-        "asdiv/default.yaml",
-        "lambada/lambada_openai.yaml",
-        "pile_10k/pile_10k.yaml",
-        "openbookqa/openbookqa.yaml",
-    )
-    found = bench.against(files, checkpoint=with_bos(bench.checkpoint, bench.place / "bos"))
-    assert {path for path, _, what in differing(found) if what == "response"} == set(files)
-    assert not [what for _, _, what in differing(found) if what == "prompt"], "the text is the same, its tokens are not"
+def with_bos(checkpoint: Path, folder: Path) -> Path:
+    """The same weights with a tokenizer that puts BOS before every text."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    shutil.copytree(checkpoint, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    special = [("<s>", tokenizer.bos_token_id)]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=special)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def without_bos(checkpoint: Path, folder: Path) -> Path:
+    """The same weights with a tokenizer that has no BOS, so that end of text stands for an empty prompt."""
+    from transformers import AutoTokenizer
+
+    shutil.copytree(checkpoint, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.bos_token = None
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+SHORT = ("openbookqa/openbookqa.yaml", "asdiv/default.yaml", "lambada/lambada_openai.yaml")
+NO_PROMPT = ("crows_pairs/crows_pairs_english.yaml", "pile_10k/pile_10k.yaml")
+
+
+def test_a_bos_too_many_is_noticed(bench: Bench) -> None:
+    found = bench.against((*SHORT, *NO_PROMPT), checkpoint=with_bos(bench.checkpoint, bench.place / "with-bos"))
+    # a text without a prompt begins with one BOS, whoever puts it there
+    assert {path for path, _, what in differing(found) if what == "response"} == set(SHORT)
+    assert "prompt" not in {what for _, _, what in differing(found)}, "the text is the same, its tokens are not"
+
+
+def test_a_missing_bos_is_noticed(bench: Bench) -> None:
+    found = bench.against((*SHORT, *NO_PROMPT), checkpoint=without_bos(bench.checkpoint, bench.place / "without-bos"))
+    assert {path for path, _, what in differing(found) if what == "response"} == set(NO_PROMPT)

@@ -51,7 +51,7 @@ def main() -> None:
     """Write the table; exit with 1 when anything differs or a row is one-sided."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__)
     parser.add_argument("--items", type=int, default=40, help="of every task file (default: 40)")
-    parser.add_argument("--epochs", type=int, default=40, help="of training (default: 40)")
+    parser.add_argument("--epochs", type=int, default=24, help="of training (default: 24)")
     parser.add_argument("--out", type=Path, default=Path("docs/parity.md"))
     chosen = parser.parse_args()
     if not os.environ.get("CAPEVAL_DATA"):

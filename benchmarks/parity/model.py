@@ -136,6 +136,8 @@ def _train(model: Any, rows: list[tuple[list[int], int]], epochs: int) -> None:
         optimiser, lambda n: min(1.0, (n + 1) / 30) * (0.02 + 0.98 * (1 + math.cos(math.pi * n / steps)) / 2)
     )
     order = torch.Generator().manual_seed(0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so small a model is no faster with more, and far slower where the cores are taken
     model.train()
     for _ in range(epochs):
         shuffled = torch.randperm(len(rows), generator=order).tolist()
@@ -147,6 +149,7 @@ def _train(model: Any, rows: list[tuple[list[int], int]], epochs: int) -> None:
             schedule.step()
             optimiser.zero_grad()
     model.eval()
+    torch.set_num_threads(threads)
 
 
 def _loss(model: Any, batch: Sequence[tuple[list[int], int]]) -> Any:
@@ -158,20 +161,6 @@ def _loss(model: Any, batch: Sequence[tuple[list[int], int]]) -> Any:
     scored = torch.tensor([[start <= n < len(row) for n in range(1, width)] for row, start in batch])
     hidden = model.model(ids).last_hidden_state[:, :-1][scored]
     return torch.nn.functional.cross_entropy(model.lm_head(hidden), ids[:, 1:][scored])
-
-
-def with_bos(checkpoint: Path, folder: Path) -> Path:
-    """The same weights with a tokenizer that puts BOS before every text."""
-    import shutil
-
-    from tokenizers.processors import TemplateProcessing
-    from transformers import AutoTokenizer
-
-    shutil.copytree(checkpoint, folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", _BOS)])
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def cached_checkpoint(tasks: tuple[ParityTask, ...], items: int, epochs: int) -> Path:
