@@ -17,7 +17,6 @@ from benchmarks.parity.compare import Compared, capeval_records, compare, lm_eva
 from benchmarks.parity.model import cached_checkpoint
 from benchmarks.parity.tasks import TASKS, ParityTask, make_mirror
 
-pytestmark = pytest.mark.data
 ITEMS = 10
 EPOCHS = 24
 GSM8K = "gsm8k/gsm8k.yaml"
@@ -58,6 +57,7 @@ def differing(found: Sequence[Compared]) -> set[tuple[str, str, str]]:
     return {(one.path, one.setting, text.split()[1]) for one in found for text in one.differences}
 
 
+@pytest.mark.data
 def test_every_item_agrees(bench: Bench) -> None:
     found = bench.against(FILES)
     assert not differing(found)
@@ -69,6 +69,7 @@ def test_every_item_agrees(bench: Bench) -> None:
     assert len({one.task for one in found}) >= 20
 
 
+@pytest.mark.data
 def test_a_changed_filter_is_noticed(bench: Bench) -> None:
     regex = {"function": "regex", "regex_pattern": "#### (\\-?[0-9])"}
     flexible = bench.configs[GSM8K]["filter_list"][1]
@@ -78,12 +79,14 @@ def test_a_changed_filter_is_noticed(bench: Bench) -> None:
     assert {setting for _, setting, _ in differing(found)} == {"strict-match", "ladder"}
 
 
+@pytest.mark.data
 def test_one_shot_less_is_noticed(bench: Bench) -> None:
     found = bench.against([GSM8K], overrides={GSM8K: {"num_fewshot": 4}})
     assert {one.agreement for one in found} == {0.0}
     assert "prompt" in {what for _, _, what in differing(found)}
 
 
+@pytest.mark.data
 def test_other_shots_are_noticed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.import_module("capeval.harness.prepare"), "SHOT_SEED", 1235)
     found = bench.against([GSM8K])
@@ -118,6 +121,7 @@ SHORT = ("openbookqa/openbookqa.yaml", "asdiv/default.yaml", "lambada/lambada_op
 NO_PROMPT = ("crows_pairs/crows_pairs_english.yaml", "pile_10k/pile_10k.yaml")
 
 
+@pytest.mark.data
 def test_a_bos_too_many_is_noticed(bench: Bench) -> None:
     found = bench.against((*SHORT, *NO_PROMPT), checkpoint=with_bos(bench.checkpoint, bench.place / "with-bos"))
     # a text without a prompt begins with one BOS, whoever puts it there
@@ -125,6 +129,18 @@ def test_a_bos_too_many_is_noticed(bench: Bench) -> None:
     assert "prompt" not in {what for _, _, what in differing(found)}, "the text is the same, its tokens are not"
 
 
+@pytest.mark.data
 def test_a_missing_bos_is_noticed(bench: Bench) -> None:
     found = bench.against((*SHORT, *NO_PROMPT), checkpoint=without_bos(bench.checkpoint, bench.place / "without-bos"))
     assert {path for path, _, what in differing(found) if what == "response"} == set(NO_PROMPT)
+
+
+def test_the_page_shows_every_file_and_full_agreement() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "parity.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    head, *rows = rows
+    assert head[0] == "task" and head[-1] == "agreement"
+    assert len({row[0] for row in rows}) == len(TASKS) >= 20
+    assert len(rows) == sum(len(task.filters) + (len(task.filters) > 1) for task in TASKS)
+    assert {row[-1] for row in rows} == {"100%"}
+    assert min(float(row[i].rstrip("%")) for row in rows for i in (5, 6)) >= 20
