@@ -24,17 +24,20 @@ _HEAD = """<!-- {command} writes this page -->
 
 The same checkpoint and the same task files of lm-eval {lm_eval}, asked by lm-eval's own `simple_evaluate` and by
 `capeval run`. An item agrees when the prompt, the raw answer or every log-probability, what the filter extracts and
-every metric are the same: texts exactly, numbers within {tolerance:g} (or {digits:g} of their size).
-**Here {agreeing:,} of {items:,} comparisons agree**, in {tasks} task files: {kinds}.
+every metric are the same: texts exactly, numbers within {tolerance:.4f} (or {digits:.5f} of their size).
+**Here {agreeing:,} of {items:,} comparisons agree**, in {tasks} task files:
+{kinds}.
 
-The model has 0.7 million weights. It was taught right answers to some of these items, wrong ones to others, and some in
-a form that only the lenient filter reads, so a harness that gives everything the same score would be found out.
+The model is a Llama of 0.8 million weights. It was taught right answers to some of these items, wrong ones to others,
+and some in a form that only the lenient filter reads, so a harness that gives everything the same score would be found
+out; what it can do beyond these items is not asked.
 Right: a score of at least 0.5; of rolling texts, less than one bit per byte. Extracted: items in which the filter finds
 something. Ladder: the first filter that finds something decides (here lm-eval's filters are put in that order).
 
 An asterisk: no mirror holds the data set, so lm-eval's file is asked about GSM8K's questions in that data set's column;
-one of them is many in a row, longer than the model's window. {overridden} have `training_split: null` (and
-OpenBookQA `validation_split: null`) on both sides, because the mirror has no such split. All other files are unchanged.
+in wikitext one of them is many in a row, longer than the model's window. {overridden} have
+`training_split: null` (openbookqa `validation_split: null` too) on both sides, because the mirror has no such split.
+All other files are unchanged.
 
 Where a tokenizer puts BOS before every text, lm-eval's rolling texts begin with two of them; capeval's with one, as
 lm-eval's do with `add_bos_token=False`. The model here has a tokenizer that adds none.

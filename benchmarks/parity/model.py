@@ -1,7 +1,7 @@
 """A checkpoint of a few hundred thousand weights that knows about half of the answers, trained in minutes on a CPU.
 
-Its window slides: a layer looks back `_REACH` tokens only. So what it learns from the end of a prompt holds behind any
-number of examples, and lessons are short.
+It learns from the ends of prompts first, which is quick, then a few times from whole prompts, so that its answers
+survive the examples that stand before the question.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from capeval.harness.prepare import Document
 from capeval.suites import load_suite
 
 WINDOW = 2560
-_REACH = 32
-_LAYERS = 2
-_TAIL = _LAYERS * (_REACH - 1) + 1
-"""Tokens of a prompt that its answer can depend on."""
+_TAIL = 64
+"""Tokens of a prompt's end."""
+_WHOLE = 4
+"""How often whole prompts are seen."""
 _PARTS = ("right", "wrong", "right", "loose", "wrong")
 """What is taught about the items in turn."""
 _BATCH = 16
@@ -86,7 +86,10 @@ def _make(folder: Path, taught: Sequence[Lesson], epochs: int) -> Path:
     tokenizer = _tokenizer([lesson.prompt[-600:] + lesson.answer for lesson in taught])
     torch.manual_seed(0)
     model = _model(len(tokenizer))
-    _train(model, [_row(tokenizer, lesson) for lesson in taught], epochs)
+    rows = [_row(tokenizer, lesson) for lesson in taught]
+    ends = [(ids[max(0, start - _TAIL) :], min(start, _TAIL)) for ids, start in rows]
+    _train(model, ends, epochs, 4e-3)
+    _train(model, rows, _WHOLE, 1e-3)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
     return folder
@@ -110,27 +113,28 @@ def _tokenizer(texts: list[str]) -> Any:
 
 
 def _model(vocabulary: int) -> Any:
-    from transformers import MistralConfig, MistralForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    config = MistralConfig(
-        vocab_size=vocabulary, hidden_size=128, intermediate_size=384, num_hidden_layers=_LAYERS,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=WINDOW, sliding_window=_REACH,
+    config = LlamaConfig(
+        vocab_size=vocabulary, hidden_size=128, intermediate_size=384, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=WINDOW,
         bos_token_id=_BOS, eos_token_id=_END, pad_token_id=_PAD, tie_word_embeddings=True,
     )  # fmt: skip
-    return MistralForCausalLM(config)
+    return LlamaForCausalLM(config)
 
 
 def _row(tokenizer: Any, lesson: Lesson) -> tuple[list[int], int]:
     """(tokens, how many of the first are only read)."""
-    before = tokenizer.encode(lesson.prompt)[-_TAIL:] or [_BOS]
+    before = tokenizer.encode(lesson.prompt) or [_BOS]
     after = tokenizer.encode(lesson.answer)[:_PIECE] + [_END] * lesson.ends
     return before + after, len(before)
 
 
-def _train(model: Any, rows: list[tuple[list[int], int]], epochs: int) -> None:
+def _train(model: Any, rows: list[tuple[list[int], int]], epochs: int, rate: float) -> None:
+    """Adam, the learning rate rising for 30 steps to `rate` and falling as a cosine."""
     import torch
 
-    optimiser = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
     steps = epochs * math.ceil(len(rows) / _BATCH)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda n: min(1.0, (n + 1) / 30) * (0.02 + 0.98 * (1 + math.cos(math.pi * n / steps)) / 2)
@@ -140,16 +144,24 @@ def _train(model: Any, rows: list[tuple[list[int], int]], epochs: int) -> None:
     torch.set_num_threads(1)  # so small a model is no faster with more, and far slower where the cores are taken
     model.train()
     for _ in range(epochs):
-        shuffled = torch.randperm(len(rows), generator=order).tolist()
-        for start in range(0, len(rows), _BATCH):
-            loss = _loss(model, [rows[i] for i in shuffled[start : start + _BATCH]])
-            loss.backward()
+        for batch in _batches(rows, order):
+            _loss(model, batch).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             schedule.step()
             optimiser.zero_grad()
     model.eval()
     torch.set_num_threads(threads)
+
+
+def _batches(rows: list[tuple[list[int], int]], order: Any) -> list[list[tuple[list[int], int]]]:
+    """In another order every time; rows of about the same length go together, which saves padding."""
+    import torch
+
+    shuffled = [rows[i] for i in torch.randperm(len(rows), generator=order).tolist()]
+    shuffled.sort(key=lambda row: len(row[0]) // _TAIL // 3)
+    batches = [shuffled[start : start + _BATCH] for start in range(0, len(shuffled), _BATCH)]
+    return [batches[i] for i in torch.randperm(len(batches), generator=order).tolist()]
 
 
 def _loss(model: Any, batch: Sequence[tuple[list[int], int]]) -> Any:
