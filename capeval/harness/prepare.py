@@ -17,7 +17,7 @@ import numpy as np
 from capeval.core import Request, Suite, TaskSource, TaskSpec
 from capeval.digest import digest
 from capeval.errors import BadFileError, MissingError, UsageError, unknown
-from capeval.harness.taskfile import SHOT_SEED, blaming, build, check_choices
+from capeval.harness.taskfile import SHOT_SEED, blaming, build, check_choices, templates_compiled_once
 from capeval.store.items import item_digest
 
 ShotsAs = Literal["turns", "text"]
@@ -376,7 +376,8 @@ def _lm_evals_world() -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     datasets.disable_progress_bars()
     try:
-        yield
+        with templates_compiled_once():
+            yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])

@@ -13,7 +13,7 @@ from capeval.core import NO_RUNG, Reply
 from capeval.digest import digest
 from capeval.errors import BadFileError, unknown
 from capeval.harness.prepare import Asked, Document
-from capeval.harness.taskfile import blaming
+from capeval.harness.taskfile import blaming, templates_compiled_once
 from capeval.item_metrics import NOTHING, PERPLEXITIES, likeliest, pooled
 from capeval.store.runs import as_records, number_repeats
 
@@ -36,7 +36,7 @@ def records(asked: Sequence[Asked], replies: Sequence[Reply]) -> pd.DataFrame:
     following = iter(replies)
     rows: list[dict[str, Any]] = []
     for one in asked:
-        with blaming(one.source):
+        with blaming(one.source), templates_compiled_once():
             rows += _score_file(one, following)
     frame = pd.DataFrame(rows)
     frame["item"] = frame.groupby(["task", "setting"], sort=False)["item"].transform(number_repeats)

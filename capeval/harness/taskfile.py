@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,19 @@ def blaming(source: TaskSource) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:  # task files are anybody's code, and may even exit
         raise BadFileError(f"{source.path}: {_in_words(error, {})}") from error
+
+
+@contextmanager
+def templates_compiled_once() -> Iterator[None]:
+    """Keep lm-eval from compiling its templates for every document, which takes most of the time of its prompts."""
+    from lm_eval.utils import env
+
+    compiled = lru_cache(maxsize=256)(type(env).from_string.__get__(env))
+    env.from_string = compiled
+    try:
+        yield
+    finally:
+        env.__dict__.pop("from_string", None)  # the class's is there again
 
 
 def build(source: TaskSource) -> Any:
