@@ -32,11 +32,11 @@ PLANTED = {
     "zero_shot": ("base", "base-sft", "no instructions, instructions"),
     "cot": ("continued-sft", "cot-sft", "answers alone, chains of thought"),
     "code": ("continued", "code", "web, programs"),
-    "ood": ("base", "sft", "problems never asked, asked in two of four forms"),
-    "refusal": ("base-sft", "ppo-ptx", "no reward for refusing, reward"),
-    "chat": ("sft", "chat-sft", "single turns, dialogues"),
+    "ood": ("code", "code-sft", "problems never asked, asked in two of four forms"),
+    "refusal": ("code-sft", "ppo-ptx", "no reward for refusing, reward"),
+    "chat": ("code-sft", "chat-sft", "single turns, dialogues"),
     "truthfulness": ("base", "base-sft", "no questions, questions"),
-    "style": ("sft", "ppo-ptx", "short answers, a reward that likes long ones"),
+    "style": ("code-sft", "ppo-ptx", "short answers, a reward that likes long ones"),
     "limits": ("untrained", "base", "nothing read, sums read"),
 }
 """By suite: a node, another that was made to be better (or longer) in it, and how they differ."""

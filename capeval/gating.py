@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from capeval.attribution.effects import ALPHA, items_needed
 from capeval.attribution.sentences import amount, p_text, round_up
-from capeval.core import Verdict
+from capeval.core import SUMMARIES, Verdict
 from capeval.errors import EXIT_INCONCLUSIVE, EXIT_PASS, EXIT_REGRESSION, PairingError, UsageError
 from capeval.stats.gates import gate_status
 from capeval.stats.multiplicity import holm
@@ -59,7 +59,8 @@ def gate(baseline: Run | str | Path, candidate: Run | str | Path, options: GateO
     a, b = (run if isinstance(run, Run) else load_run(run) for run in (baseline, candidate))
     effects = compare(a, b, allow_different_shots=options.allow_different_shots, alpha=options.alpha).effects
     rules = effects[(effects["kind"] == "edge") & (effects["orientation"] != "none")]
-    # a subset's items are the task's own: judging both would count them twice
+    # a subset's items are the task's own, and so are a summary's settings: judging both would count them twice
+    rules = rules[~rules["setting"].isin(list(SUMMARIES))]
     rows = [{str(k): v for k, v in r.items()} for r in rules.to_dict("records") if ":" not in str(r["task"])]
     if not rows:
         raise PairingError("the two runs share no task with a better end; there is nothing to gate")

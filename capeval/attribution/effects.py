@@ -7,7 +7,7 @@ marginal one. Where the ends differ in how many answers were missing, cut or unr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -114,7 +114,7 @@ def _estimate(
         }  # fmt: skip
     weights = np.array([cell.weight for cell in contrast.cells])
     result = estimate(pairs, weights, spec, alpha=alpha, seed=seed)
-    confounds = [*_confounds(tree, contrast), *_read_otherwise(parts)]
+    confounds = [*_confounds(tree, contrast), *_read_otherwise(_of_settings(question, spec, cells))]
     if pairs.reshot and contrast.allow_different_shots:
         confounds.append(f"different shots on {pairs.reshot} items")
     if pairs.represented:
@@ -144,9 +144,12 @@ def _head(tree: Tree, contrast: Contrast, spec: TaskSpec, task: str, setting: st
 
 def _gap_row(gap: Gap, tree: Tree, alpha: float) -> dict[str, Any]:
     row = _head(tree, gap.contrast, gap.spec, gap.spec.name, gap.setting) | _numbers(gap.estimate, gap.spec, alpha)
+    reasons = [_unreadable(list(parts), gap.estimate, gap.spec) for parts in gap.compared]
+    edge = [] if gap.contrast.kind == "within" else _confounds(tree, gap.contrast)
     return row | {
-        "dropped": 0, "parent_score": gap.reference, "child_score": gap.shifted,
-        "confounds": "; ".join(gap.confounds), "reason": "" if gap.estimate.n else "no shared items",
+        "dropped": gap.dropped, "parent_score": gap.reference, "child_score": gap.shifted,
+        "confounds": "; ".join(dict.fromkeys([*gap.confounds, *edge, *_read_otherwise(gap.paired)])),
+        "reason": next(filter(None, reasons), ""),
     }  # fmt: skip
 
 
@@ -195,13 +198,31 @@ def _unreadable(parts: list[pd.DataFrame], result: PairedDifference, spec: TaskS
     return ""
 
 
-def _read_otherwise(parts: list[pd.DataFrame]) -> list[str]:
+def _of_settings(question: _Question, spec: TaskSpec, cells: Cells) -> list[list[pd.DataFrame]]:
+    """The cells that a question rests on: its own, or of a summary those of each setting."""
+    settings = spec.settings if question.setting in spec.summaries else (question.setting,)
+    keys = [[(node, task, setting) for node, task, _ in question.keys] for setting in settings]
+    if question.setting not in spec.summaries:
+        keys = [list(question.keys)]
+    return [[cells[key] for key in ends] for ends in keys if all(key in cells for key in ends)]
+
+
+def _read_otherwise(groups: Iterable[Sequence[pd.DataFrame]]) -> list[str]:
     """Whether the ends' answers were found by different rungs of the ladder: a change of format, not of capability."""
-    for rung in sorted({str(rung) for part in parts for rung in part["rung"].unique()} - {""}):
-        found = [float((part["rung"] == rung).mean()) for part in parts]
-        if max(found) - min(found) > SHARE_GAP:
-            return [f"answers read otherwise: by {rung} {' against '.join(f'{share:.0%}' for share in found)}"]
-    return []
+    largest, text = SHARE_GAP, ""
+    for parts in groups:
+        shared = parts[0].index
+        for part in parts[1:]:
+            shared = shared[shared.isin(part.index)]
+        rungs = [part["rung"].loc[shared] for part in parts]
+        if not len(shared) or any((rung == "").all() for rung in rungs):
+            continue  # an end without a ladder can't have moved on it
+        for name in sorted(set().union(*(rung.unique() for rung in rungs)) - {""}):
+            found = [float((rung == name).mean()) for rung in rungs]
+            if max(found) - min(found) > largest:
+                largest = max(found) - min(found)
+                text = f"answers read otherwise: by {name} {' against '.join(f'{share:.0%}' for share in found)}"
+    return [text] if text else []
 
 
 def _confounds(tree: Tree, contrast: Contrast) -> list[str]:

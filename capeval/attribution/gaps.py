@@ -8,14 +8,14 @@ were shifted one by one pair directly instead: see the summary `gap`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from capeval.attribution.pairing import Cells, estimate, pair
+from capeval.attribution.pairing import Cells, Pairs, estimate, pair
 from capeval.attribution.scores import score_of
-from capeval.core import Cell, Contrast, TaskSpec, Tree
+from capeval.core import SUMMARIES, Cell, Contrast, TaskSpec, Tree
 from capeval.errors import PairingError
 from capeval.stats.independent import Side, independent_difference
 from capeval.stats.paired import PairedDifference
@@ -30,59 +30,79 @@ class Gap:
     spec: TaskSpec
     setting: str
     estimate: PairedDifference
-    shifted: float
-    """Score on the shifted items (or the change of it)."""
-    reference: float
+    compared: tuple[tuple[pd.DataFrame, ...], ...]
+    """Cells that must be readable alike: both sets of a node, or both ends of a stage on each set."""
+    paired: tuple[tuple[pd.DataFrame, ...], ...] = ()
+    """Those of them that hold the same items."""
+    shifted: float = float("nan")
+    """A node's score on the shifted items; NaN for a change, of which no two scores make the difference."""
+    reference: float = float("nan")
+    dropped: int = 0
     confounds: tuple[str, ...] = ()
 
 
 def gaps(tree: Tree, cells: Cells, edges: Sequence[Contrast], *, alpha: float) -> Iterator[Gap]:
-    """Every node's gap, and how every edge changes it, in the settings that both tasks have."""
+    """Every node's gap, and how every edge changes it, in the settings that both tasks have (summaries left out)."""
     specs = {task.name: task for task in tree.tasks}
     for spec in tree.tasks:
         if not spec.reference or spec.reference not in specs:
             continue
-        for node, task, setting in list(cells):
-            if task == spec.name and (node, spec.reference, setting) in cells:
-                yield _within(node, spec, specs[spec.reference], setting, cells, alpha)
-        for edge in edges:
-            yield from _changes(edge, spec, specs[spec.reference], cells, alpha)
+        reference = specs[spec.reference]
+        settings = dict.fromkeys(s for _, task, s in cells if task == spec.name and s not in SUMMARIES)
+        for setting in settings:
+            for node in dict.fromkeys(node for node, _, _ in cells):
+                if {(node, spec.name, setting), (node, reference.name, setting)} <= cells.keys():
+                    yield _within(node, spec, reference, setting, cells, alpha)
+            for edge in edges:
+                found = _change(edge, (spec, reference), setting, cells, alpha)
+                if found:
+                    yield found
 
 
 def _within(node: str, spec: TaskSpec, reference: TaskSpec, setting: str, cells: Cells, alpha: float) -> Gap:
-    sides = [score_of(cells[(node, task.name, setting)], task) for task in (spec, reference)]
+    parts = tuple(cells[(node, task.name, setting)] for task in (spec, reference))
+    sides = [score_of(part, task) for part, task in zip(parts, (spec, reference), strict=True)]
     cell = (Cell(node=node, setting=setting, weight=1.0), Cell(node=node, setting=setting, weight=-1.0))
     return Gap(
-        contrast=Contrast(name=f"{node}: {spec.name} − {reference.name}", kind="within", cells=cell),
+        contrast=Contrast(name=f"{node}: gap to {reference.name}", kind="within", cells=cell),
         spec=spec, setting=f"{setting} − {reference.name}", estimate=independent_difference(*sides, alpha=alpha),
-        shifted=sides[0].mean, reference=sides[1].mean, confounds=("other items",),
+        compared=(parts,), shifted=sides[0].mean, reference=sides[1].mean, confounds=("other items",),
     )  # fmt: skip
 
 
-def _changes(edge: Contrast, spec: TaskSpec, reference: TaskSpec, cells: Cells, alpha: float) -> Iterator[Gap]:
-    for setting in dict.fromkeys(s for node, task, s in cells if node == edge.child and task == spec.name):
-        keys = [[(n, task.name, setting) for n in (edge.child, edge.parent)] for task in (spec, reference)]
-        if not all(key in cells for pair_ in keys for key in pair_):
-            continue
-        try:
-            sides = [
-                _change([cells[key] for key in ends], task, setting, edge.allow_different_shots, alpha)
-                for ends, task in zip(keys, (spec, reference), strict=True)
-            ]
-        except PairingError:
-            continue  # the edge's own rows say why these can't be compared
-        cell = (Cell(node=edge.child, weight=1.0), Cell(node=edge.parent, weight=-1.0))
-        yield Gap(
-            contrast=Contrast(name=f"{edge.name}: gap to {reference.name}", kind="difference", cells=cell),
-            spec=spec, setting=f"{setting} − {reference.name}", estimate=independent_difference(*sides, alpha=alpha),
-            shifted=sides[0].mean, reference=sides[1].mean, confounds=edge.confounds,
-        )  # fmt: skip
+def _change(edge: Contrast, tasks: tuple[TaskSpec, TaskSpec], setting: str, cells: Cells, alpha: float) -> Gap | None:
+    """How a stage changes the gap; None where cells lack, or can't be paired: the edge's own rows say why."""
+    keys = [[(node, task.name, setting) for node in (edge.child, edge.parent)] for task in tasks]
+    if not all(key in cells for ends in keys for key in ends):
+        return None
+    ends = tuple(tuple(cells[key] for key in pair_) for pair_ in keys)
+    try:
+        pairs = [pair(e, [setting, setting], allow_different_shots=edge.allow_different_shots) for e in ends]
+    except PairingError:
+        return None
+    sides = [_side(found, task, alpha) for found, task in zip(pairs, tasks, strict=True)]
+    marks = {
+        f"different {what} on {sum(counts)} items": sum(counts)
+        for what, counts in (
+            ("presentation", [found.represented for found in pairs]),
+            ("prompt", [found.reworded for found in pairs]),
+            ("shots", [found.reshot for found in pairs]),
+        )
+    }
+    spec, reference = tasks
+    cell = (Cell(node=edge.child, weight=1.0), Cell(node=edge.parent, weight=-1.0))
+    return Gap(
+        contrast=Contrast(
+            name=f"{edge.name}: gap to {reference.name}", kind="difference", cells=cell, confounds=edge.confounds
+        ),
+        spec=replace(spec, orientation="none"), setting=f"{setting} − {reference.name}",
+        estimate=independent_difference(*sides, alpha=alpha), compared=ends, paired=ends,
+        dropped=sum(found.dropped for found in pairs), confounds=tuple(mark for mark, n in marks.items() if n),
+    )  # fmt: skip
 
 
-def _change(
-    parts: Sequence[pd.DataFrame], spec: TaskSpec, setting: str, allow_different_shots: bool, alpha: float
-) -> Side:
-    pairs = pair(parts, [setting, setting], allow_different_shots=allow_different_shots)
+def _side(pairs: Pairs, spec: TaskSpec, alpha: float) -> Side:
+    """The paired difference on one set."""
     weights = np.array([1.0, -1.0])
 
     def interval(level: float) -> Interval:
@@ -90,4 +110,6 @@ def _change(
         return Interval(found.low, found.high)
 
     n = len(pairs.items)
-    return Side(mean=float((pairs.scores @ weights).mean()) if n else float("nan"), n=n, interval=interval)
+    clusters = pairs.clusters if spec.cluster_role == "sampled" else None
+    delta = float((pairs.scores @ weights).mean()) if n else float("nan")
+    return Side(mean=delta, n=n, interval=interval, clusters=clusters)

@@ -53,7 +53,8 @@ def score_of(part: pd.DataFrame, spec: TaskSpec, *, bounded: bool = True) -> Sid
             values, clusters=clusters, level=level, binary=binary, bounded=bounded and spec.unit == "points"
         )
 
-    return Side(mean=float(values.mean()) if len(values) else float("nan"), n=len(values), interval=interval)
+    mean = float(values.mean()) if len(values) else float("nan")
+    return Side(mean=mean, n=len(values), interval=interval, clusters=clusters)
 
 
 def rung_table(cells: Cells) -> pd.DataFrame:

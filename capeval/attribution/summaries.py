@@ -42,14 +42,16 @@ def with_summaries(tree: Tree, cells: Cells) -> dict[tuple[str, str, str], pd.Da
 
 
 def spec_in(spec: TaskSpec, setting: str) -> TaskSpec:
-    """The spec under which a setting is read: a summary is no rate, a spread is better when small."""
+    """The spec under which a setting is read: a summary is no rate.
+
+    Area and mean are as good or bad as the scores. A slope, a spread and a gap are 0 for who is always wrong and for
+    who is always right: neither way is better by itself, so they increase and decrease.
+    """
     if setting not in spec.summaries:
         return spec
     spec = replace(spec, binary=False, metric=f"{setting} of {spec.metric}")
     if setting in ("slope", "gap", "spread"):
-        spec = replace(spec, chance=0.0)
-    if setting == "spread":
-        return replace(spec, orientation="lower")
+        spec = replace(spec, chance=0.0, orientation="none")
     if setting == "slope":  # the margin of the scores, over the whole width of the ladder
         places = _places(spec.settings)
         return replace(spec, margin=spec.margin / float(places.max() - places.min()))
@@ -98,13 +100,14 @@ def _summary(summary: str, settings: Sequence[str], parts: Sequence[pd.DataFrame
     values = scores.max(axis=1) - scores.min(axis=1) if summary == "spread" else scores @ weights(summary, settings)
     flags = {flag: np.mean([part[flag].to_numpy(float) for part in aligned], axis=0) for flag in _FLAGS}
     # the cells of two nodes pair only if every setting was shown alike
-    alike = {column: _together(aligned, column) for column in ("shots", "presentation")}
-    return aligned[0].assign(score=values, prompt_digest="", rung="", **flags, **alike)
+    alike = {column: _together(aligned, column) for column in ("shots", "presentation", "prompt_digest")}
+    return aligned[0].assign(score=values, rung="", **flags, **alike)
 
 
 def _together(parts: Sequence[pd.DataFrame], column: str) -> list[str]:
     known: dict[tuple[str, ...], str] = {}
     rows = list(zip(*(part[column] for part in parts), strict=True))
     for row in set(rows):
-        known[row] = row[0] if len(set(row)) == 1 else digest(list(row))
+        # what one setting does not know, nobody knows of all
+        known[row] = "" if "" in row else row[0] if len(set(row)) == 1 else digest(list(row))
     return [known[row] for row in rows]

@@ -212,7 +212,7 @@ def _blocks(
     each = max(2, limit // max(1, len(stages)))  # every stage has its say before any has its third
     others = certain[certain["kind"] != "edge"]
     kept = others.groupby("contrast", sort=False, observed=True).cumcount() == 0
-    kept &= others["kind"] == "within"
+    kept &= (others["kind"] == "within") & ~others["contrast"].astype(str).str.contains(": gap to ", regex=False)
     kept |= pd.Series(range(len(others)), index=others.index) < (limit // 2 if stages else limit)
     order = list(dict.fromkeys(c["kind"] for c in found))
     rest = sorted((c for c in found if c["kind"] != "edge"), key=lambda c: order.index(c["kind"]))

@@ -45,14 +45,14 @@ def test_an_items_slope_pairs_between_nodes_and_its_mean_is_the_slope_of_the_mea
     assert scores.loc[("base", "slope"), "score"] == pytest.approx(stats.linregress(X, steep.mean(axis=0)).slope)
     assert scores.loc[("base", "slope"), "metric"] == "slope of exact_match"
     effects = ledger(tree, found, tree.edges()).set_index("setting")
-    assert effects.loc["slope", "answer"] == "lost"
+    assert effects.loc["slope", "label"] == "decreased"
     each = (flat - steep) @ weights("slope", SETTINGS)
     assert effects.loc["slope", "p"] == pytest.approx(stats.ttest_1samp(each, 0).pvalue)
     assert effects.loc["slope", "margin"] == pytest.approx(TASK.margin / (X[-1] - X[0]))
     assert effects.loc["area", "delta"] == pytest.approx(((flat - steep) @ weights("area", SETTINGS)).mean())
 
 
-def test_spread_is_one_where_the_wording_decides_and_better_when_small() -> None:
+def test_spread_is_one_where_the_wording_decides_and_neither_way_is_better() -> None:
     spec = replace(TASK, settings=("w1", "w2", "w3"), summaries=("mean", "spread"))
     sure, torn = [[1, 1, 1]] * 30 + [[0, 0, 0]] * 30, [[1, 0, 1]] * 30 + [[0, 0, 1]] * 30
     parts = [
@@ -66,8 +66,7 @@ def test_spread_is_one_where_the_wording_decides_and_better_when_small() -> None
     assert (scores[("base", "spread")], scores[("sft", "spread")]) == (0, 1)
     assert scores[("sft", "mean")] == pytest.approx(0.5)
     effects = ledger(tree, found, tree.edges()).set_index("setting")
-    assert effects.loc["spread", "orientation"] == "lower"
-    assert effects.loc["spread", "answer"] == "lost"
+    assert effects.loc["spread", "label"] == "increased"
     assert effects.loc["mean", "answer"] != "lost"
 
 
@@ -105,7 +104,7 @@ def test_a_gap_pairs_shifted_items_with_what_they_were() -> None:
     ]
     tree = chain("base", "sft", tasks=(spec,))
     effects = ledger(tree, with_summaries(tree, cells(pd.concat(parts))), tree.edges()).set_index("setting")
-    assert effects.loc["gap", "delta"] == -1 and effects.loc["gap", "answer"] == "lost"
+    assert effects.loc["gap", "delta"] == -1 and effects.loc["gap", "label"] == "decreased"
 
 
 def test_single_settings_stay_out_of_the_headlines() -> None:
@@ -129,3 +128,22 @@ def test_rungs_are_counted_and_a_change_of_format_is_marked() -> None:
         "records"
     )
     assert same["confounds"] == ""
+
+
+def test_a_summary_bears_the_confounds_of_its_settings() -> None:
+    spec = replace(TASK, settings=("w1", "w2"), summaries=("mean",))
+    parts = [
+        records(node, [1.0] * 40, setting=setting, rung=rung, prompt_digest=digest)
+        for node, rung, digest in (("base", "strict", "a"), ("sft", "last", "b"))
+        for setting in spec.settings
+    ]
+    tree = chain("base", "sft", tasks=(spec,))
+    effects = ledger(tree, with_summaries(tree, cells(pd.concat(parts))), tree.edges()).set_index("setting")
+    assert "answers read otherwise" in effects.loc["mean", "confounds"]
+    assert "different prompt on 40 items" in effects.loc["mean", "confounds"]
+
+
+def test_an_end_without_a_ladder_did_not_move_on_it() -> None:
+    found = cells(pd.concat([records("base", [1.0] * 20), records("sft", [1.0] * 20, rung="strict")]))
+    [row] = ledger(chain("base", "sft"), found, chain("base", "sft").edges()).to_dict("records")
+    assert row["confounds"] == ""

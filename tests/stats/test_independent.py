@@ -68,3 +68,20 @@ def test_coverage_and_false_alarms() -> None:
 def test_mover_of_equal_errors_is_the_usual_sum_of_squares() -> None:
     found = mover(1.0, Interval(0.7, 1.3), 0.5, Interval(0.1, 0.9))
     assert (found.low, found.high) == pytest.approx((0.0, 1.0))
+
+
+def test_few_clusters_give_no_small_p_by_chance() -> None:
+    rng = np.random.default_rng(1)
+    small = wrong = 0
+    for _ in range(2000):
+        sides = []
+        for _ in range(2):
+            labels = np.repeat(np.arange(6), 10)
+            values = rng.normal(size=6)[labels] + rng.normal(size=60)
+            interval = lambda level, v=values, c=labels: mean_interval(v, clusters=c, level=level)  # noqa: E731
+            sides.append(Side(mean=float(values.mean()), n=60, interval=interval, clusters=labels))
+        p = independent_difference(*sides).p
+        small += p <= 0.001
+        wrong += p <= 0.05
+    assert small <= 7, "2 of 2,000 are expected; with a normal's tail it would be twice as many"
+    assert wrong <= 0.06 * 2000
