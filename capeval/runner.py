@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import pandas as pd
+
 from capeval import harness
 from capeval.backends import Backend, BackendSettings, Piece, open_backend
 from capeval.core import Checkpoint, Reply, Request, Suite
@@ -117,6 +119,7 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     cpu_seconds = round(time.process_time() - worked, 3)
     told |= {"folder": str(folder), "seconds": seconds, "cpu_seconds": cpu_seconds, "cut": _cut(asked, replies)}
     told |= {"dropped": _dropped(asked), "prompting": _prompting(asked, backend, options)}
+    told |= {"unfinished": _unfinished(records)}
     manifest = make_manifest(node=node, tasks=what.tasks, scoring=harness.scoring_rules(asked), **told)
     done = Run(node=node, manifest=manifest, records=records)
     save_run(done, folder)
@@ -206,7 +209,8 @@ def _prepared(suite: Suite, form: harness.Form, limit: int | None, seed: int) ->
     special tokens that it writes.
     """
     probe = form.chat([{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]) if form.chat else ""
-    key = digest(suite.digest, form.presentation, probe, limit, seed, os.environ.get("LAB_SPLIT", ""))
+    world = [os.environ.get(name, "") for name in ("LAB_SPLIT", "CAPEVAL_DATA")]
+    key = digest(suite.digest, form.presentation, probe, limit, seed, world)
     if key not in _PREPARED:
         if len(_PREPARED) > 1:
             _PREPARED.clear()
@@ -282,22 +286,29 @@ def _dropped(asked: Sequence[harness.Asked]) -> dict[str, dict[str, int]]:
     return found
 
 
+def _unfinished(records: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """By task and setting: answers that ended at the length limit, and how many of them count as right."""
+    cut = records[records["finish"] == "length"]
+    return {
+        f"{task} {setting}": {"answers": len(part), "right": int(((part["flag"] == "") & (part["score"] == 1.0)).sum())}
+        for (task, setting), part in cut.groupby(["task", "setting"], sort=False)
+    }
+
+
 def _prompting(asked: Sequence[harness.Asked], backend: Backend, options: RunOptions) -> dict[str, Any]:
     """How the node was asked: the template and system prompt, and of every task its form, shots and first prompt."""
-    first: dict[str, dict[str, Any]] = {}
+    tasks: dict[str, dict[str, Any]] = {}
     for one in asked:
         prompt = _prompt(one, 0, backend)
         leading = itertools.takewhile(lambda piece: piece.special, prompt.pieces)
-        first.setdefault(
-            one.label,
-            {
-                "presentation": prompt.presentation, "shots": int(one.task.config.num_fewshot),
-                "begins_with": [piece.text for piece in leading],
-                "first_prompt": "".join(piece.text for piece in prompt.pieces)[:_SHOWN],
-            },
-        )  # fmt: skip
+        text = "".join(piece.text for piece in prompt.pieces)[:_SHOWN]
+        files = tasks.setdefault(one.label, {"first_prompt": text, "files": {}})["files"]
+        files[one.source.path] = {
+            "presentation": prompt.presentation, "shots": int(one.task.config.num_fewshot),
+            "begins_with": [piece.text for piece in leading],
+        }  # fmt: skip
     template = backend.chat_template() if options.chat else ""
-    return {"chat_template": template, "system": options.system, "shots_as": options.shots_as, "tasks": first}
+    return {"chat_template": template, "system": options.system, "shots_as": options.shots_as, "tasks": tasks}
 
 
 def _cut(asked: Sequence[harness.Asked], replies: Sequence[Reply]) -> dict[str, dict[str, int]]:

@@ -187,6 +187,11 @@ def task_spec(data: Mapping[str, Any], where: str) -> TaskSpec:
     clean["calibration"] = flag(data, "calibration", where, default=False)
     if clean["calibration"] and not (clean["binary"] and clean["orientation"] == "higher"):
         raise BadFileError(f"{where}: only scores that say right or wrong can be calibrated (binary, higher is better)")
+    if clean["calibration"] and clean["metric"] in ("acc_norm", "acc_bytes"):
+        raise BadFileError(
+            f"{where}: {clean['metric']} takes the choice that is most probable per character, so its probability says "
+            "nothing of how sure the model is; calibrate 'acc'"
+        )
     return TaskSpec(**clean)
 
 

@@ -76,8 +76,12 @@ def _load(path: Path, outer: tuple[Path, ...]) -> Suite:
     if twice := {name for name in names if names.count(name) > 1}:
         raise BadFileError(f"{path}: two tasks are called {', '.join(sorted(twice))}; list both files as its sources")
     for task in tasks:
-        if task.reference and task.reference not in names:
-            raise BadFileError(f"{path}: reference: {unknown('task', task.reference, names, 'capeval list tasks')}")
+        named = [("reference", task.reference)] * bool(task.reference) + [("abstention", x) for x in task.abstention]
+        for key, other in named:
+            if other not in names:
+                raise BadFileError(f"{path}: {key}: {unknown('task', other, names, 'capeval list tasks')}")
+            if other == task.name:
+                raise BadFileError(f"{path}: task '{task.name}': {key} must name another task than itself")
     contrasts += _contrasts(data, {s.setting for s in sources}, path)
     return Suite(
         name=str(data.get("name") or path.stem),
@@ -158,6 +162,8 @@ def _sources(data: dict[str, Any], spec: TaskSpec, home: Path, where: str) -> It
     if len(shots) > 1 and data.get("setting"):
         raise BadFileError(f"{where}: a ladder of shots names its settings itself (0-shot, 1-shot …); drop 'setting'")
     ladder = strict.texts(data, "ladder", f"{where}: source")
+    if len(set(ladder)) < len(ladder):
+        raise BadFileError(f"{where}: 'ladder' names a filter twice")
     if ladder and data.get("filter"):
         raise BadFileError(f"{where}: a source has 'filter' or 'ladder', not both")
     if data.get("cluster") and data.get("cluster_field"):

@@ -165,13 +165,19 @@ def tree_of_runs(runs: Mapping[str, Run], *, name: str, allow_different_shots: b
 
 def _begun_otherwise(parent: Run, child: Run) -> list[str]:
     """Prompts of one presentation that begin with other special tokens (a BOS, or none): that alone moves scores."""
-    mine, other = (dict((run.manifest.get("prompting") or {}).get("tasks") or {}) for run in (parent, child))
+    mine, other = (_shown_files(run) for run in (parent, child))
     pairs = {
-        (" ".join(mine[task]["begins_with"]), " ".join(other[task]["begins_with"]))
-        for task in mine.keys() & other.keys()
-        if mine[task]["presentation"] == other[task]["presentation"]
+        (" ".join(mine[file]["begins_with"]), " ".join(other[file]["begins_with"]))
+        for file in mine.keys() & other.keys()
+        if mine[file]["presentation"] == other[file]["presentation"]
     }
     return [f"prompts begin with {b or 'no special token'} against {a or 'none'}" for a, b in sorted(pairs) if a != b]
+
+
+def _shown_files(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
+    """By task with setting, and file: how it was shown."""
+    tasks = (run.manifest.get("prompting") or {}).get("tasks") or {}
+    return {(task, file): how for task, told in tasks.items() for file, how in told["files"].items()}
 
 
 def _refuse_other_scoring(runs: Mapping[str, Run]) -> None:
@@ -320,8 +326,10 @@ def _provenance(options: TraceOptions, tree: Tree, runs: Mapping[str, Run]) -> d
 
 
 def _run_digest(run: Run) -> dict[str, Any]:
-    keys = ("checkpoint", "suite", "settings", "versions", "seeds", "counts", "cut")
-    return {key: run.manifest[key] for key in keys if key in run.manifest}
+    keys = ("checkpoint", "suite", "settings", "versions", "seeds", "counts", "cut", "dropped", "unfinished")
+    told = {key: run.manifest[key] for key in keys if key in run.manifest}
+    prompting = run.manifest.get("prompting") or {}
+    return told | {"prompting": {key: prompting[key] for key in ("system", "shots_as") if key in prompting}}
 
 
 def _versions() -> dict[str, Any]:

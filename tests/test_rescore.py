@@ -157,7 +157,7 @@ def test_the_shifted_sets_are_shown_as_gsm8k_is() -> None:
         for key in ("generation_kwargs", "num_fewshot"):
             assert load_yaml(task_file(source))[key] == load_yaml(own[setting])[key]
     shifted = {task.name for task in suite.tasks if task.reference == "ood-gsm8k"}
-    assert shifted == {"multiarith", "asdiv", "svamp", "addsub", "singleeq", "gsm-hard"}
+    assert shifted == {"multiarith", "asdiv", "svamp", "addsub", "singleeq"}
     assert suite.task("gsm-hard-pairs").summaries == ("gap",)
     assert all(task.licence and task.citation and task.source and task.scorer for task in suite.tasks)
 

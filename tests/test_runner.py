@@ -374,11 +374,13 @@ def test_how_a_node_was_asked_is_in_its_manifest(bos_checkpoint: Path, tiny_chec
     done = [run(str(folder), "smoke", options=RunOptions(limit=1, system="Be brief.")) for folder in
             (bos_checkpoint, tiny_checkpoint)]  # fmt: skip
     told, other = (d.manifest["prompting"] for d in done)
+    mine = done[0].records["presentation"].iloc[0]
     assert (told["system"], told["chat_template"], told["shots_as"]) == ("Be brief.", "", "turns")
     task = told["tasks"]["smoke-arithmetic few-shot"]
-    assert (task["shots"], task["begins_with"]) == (2, ["<s>"])
+    [file] = task["files"].values()
+    assert (file["shots"], file["begins_with"], file["presentation"]) == (2, ["<s>"], mine)
     assert task["first_prompt"].startswith("<s>Be brief.") and "What is 1 plus 2?" in task["first_prompt"]
-    assert other["tasks"]["smoke-arithmetic few-shot"]["begins_with"] == []
+    assert other["tasks"]["smoke-arithmetic few-shot"]["files"]["smoke/arithmetic.yaml"]["begins_with"] == []
     effects = compare(*done).effects
     assert effects["confounds"].str.contains("prompts begin with no special token against <s>").all()
 

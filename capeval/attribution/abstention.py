@@ -56,9 +56,10 @@ def operating_points(
         unanswerable: Tasks scored like `abstained` whose items have no answer: any answer to them is wrong.
 
     Returns:
-        Columns of `POINT_COLUMNS`; items that either score lacks are left out, nodes without items too.
+        Columns of `POINT_COLUMNS`; items that lack either score, or have a part of one, are left out, and so are nodes
+        without items.
     """
-    first = records[(records["sample"] == 0) & records["score"].notna()]
+    first = records[(records["sample"] == 0) & records["score"].isin((0.0, 1.0))]
     silent, right = (first[first["task"] == task].set_index(_KEYS)["score"] for task in (abstained, correct))
     both = pd.concat([silent.rename("silent"), right.rename("right")], axis=1, join="inner")
     hopeless = first[first["task"].isin(list(unanswerable))].set_index(_KEYS)["score"]

@@ -157,7 +157,7 @@ def _fitted(one: Asked, overflow: Callable[[Request], int]) -> Asked:
             one.task.set_fewshot_seed(seed=SHOT_SEED)
             one = replace(one, documents=tuple(_documents(one, too_long)))
     rolling = one.task.OUTPUT_TYPE == "loglikelihood_rolling"  # any length is read, window by window
-    if not rolling and all(map(too_long, one.documents)):
+    if not rolling and one.limit is None and all(map(too_long, one.documents)):
         least = min(overflow(samples[0]) for document in one.documents for samples in document.requests)
         raise UsageError(
             f"{one.source.path}: every item is longer than the model can read, by {least} tokens at least, also "
@@ -251,9 +251,12 @@ def _documents(one: Asked, too_long: Callable[[Document], bool] | None = None) -
         draw = one.task.sampler.rnd.getstate() if hasattr(one.task, "sampler") else None
         shots = one.task.config.num_fewshot
         document = _document(one, doc, number, shots, draw)
+        after = one.task.sampler.rnd.getstate() if draw is not None else None
         while too_long and shots and too_long(document):
             shots -= 1
             document = _document(one, doc, number, shots, draw)
+        if after is not None:
+            one.task.sampler.rnd.setstate(after)  # the next item draws what it would have drawn anyway
         yield document
 
 

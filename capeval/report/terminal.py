@@ -32,6 +32,7 @@ from capeval.report.words import (
     short_p,
     status_text,
     task_name,
+    unfinished_notes,
 )  # fmt: skip
 from capeval.runner import Prompt
 from capeval.store.runs import Run
@@ -114,7 +115,9 @@ def print_run(run: Run, seen: Trace, console: Console) -> None:
         cells.append([task_name(row), number(row["score"], unit), bounds, count_text(row), clean(row["metric"]),
                       _flags(row)])  # fmt: skip
     lines(console, cells, align="lrrrll", head=True)
-    for note in (*dropped_notes(run.manifest.get("dropped")), *cut_notes(run.manifest.get("cut"))):
+    told = run.manifest
+    notes = (dropped_notes(told.get("dropped")), cut_notes(told.get("cut")), unfinished_notes(told.get("unfinished")))
+    for note in (note for some in notes for note in some):
         say(console, (f"! {note}", ""))
     _say_rungs(console, seen.rungs)
     _say_calibration(console, seen.calibration)

@@ -150,5 +150,20 @@ def dropped_notes(dropped: Any) -> list[str]:
     ]
 
 
+def unfinished_notes(unfinished: Any) -> list[str]:
+    """Where answers that ended at the length limit count as right all the same, because no ladder reads them.
+
+    >>> unfinished_notes({"sums cot": {"answers": 12, "right": 2}, "dyck": {"answers": 3, "right": 0}})
+    ['12 answers to sums cot ended at the length limit; 2 of them count as right']
+    """
+    found = unfinished.items() if isinstance(unfinished, Mapping) else ()
+    return [
+        f"{int(part['answers']):,} answer{'s' * (part['answers'] != 1)} to {clean(name)} ended at the length limit; "
+        f"{int(part['right']):,} of them count{'s' * (part['right'] == 1)} as right"
+        for name, part in found
+        if part["right"]
+    ]
+
+
 def _missing(value: float) -> bool:
     return value is None or not math.isfinite(value)

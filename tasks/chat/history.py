@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from capeval.refusal import abstains
+
 DISTANCES = (0, 1, 2, 4, 8)
 """Questions that lie between; each history ends with the same ones, the longer has more before them."""
 ITEMS = 16
@@ -64,9 +66,12 @@ def process_docs(dataset: Any) -> Any:
 
 
 def recalled(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
-    """Whether the answer says what was told of this person, and not what was told of the other."""
-    said = results[0]
-    return {"recalled": float(_says(said, doc["answer"]) and not _says(said, doc["other"]))}
+    """Whether the answer's first line says what was told of this person, and not of the other before it."""
+    said = next((line for line in results[0].splitlines() if line.strip()), "")
+    mine, other = (_place(said, doc[key]) for key in ("answer", "other"))
+    denied = re.search(rf"(?:\bnot|n't|\bnever)\b[^.;,]*\b{re.escape(doc['answer'])}\b", said, re.IGNORECASE)
+    right = mine is not None and (other is None or mine < other) and not denied and not abstains(said)
+    return {"recalled": float(right)}
 
 
 def _question_answer(doc: dict[str, Any]) -> tuple[str, str] | None:
@@ -103,4 +108,10 @@ def _dialogues(between: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
 
 
 def _says(text: str, value: str) -> bool:
-    return re.search(rf"\b{re.escape(value)}\b", text, re.IGNORECASE) is not None
+    return _place(text, value) is not None
+
+
+def _place(text: str, value: str) -> int | None:
+    """Where the text first says it."""
+    found = re.search(rf"\b{re.escape(value)}\b", text, re.IGNORECASE)
+    return found.start() if found else None
