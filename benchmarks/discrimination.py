@@ -1,4 +1,4 @@
-"""Does every suite tell two nodes apart that were made to differ in it, and two seeds of one node not?
+"""Does every suite tell two nodes apart that were made to differ in it? And two seeds of one node?
 
     capeval trace lab --limit 200 && capeval trace lab --replica 1 --limit 200
     python -m benchmarks.discrimination traces/lab traces/lab-replica1 --out reports/discrimination.md
@@ -6,14 +6,12 @@
 A pair is told apart when one of the suite's headline tasks has p < .001, adjusted by Holm over all of them, and the
 difference is not inside the task's margin. "Made to differ" is what the recipes say: the stage between the two nodes
 was given that ability, or none of it yet. Two seeds of one recipe are different models, too: where training is noisy
-they do differ, and the table says so; a suite is sound when it tells planted nodes apart and seeds of a node that
-learnt its lesson not.
+they truly differ, and then they are told apart; the second table says where.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,7 @@ PLANTED = {
     "zero_shot": ("base", "base-sft", "no instructions, instructions"),
     "cot": ("continued-sft", "cot-sft", "answers alone, chains of thought"),
     "code": ("continued", "code", "web, programs"),
-    "ood": ("code", "code-sft", "problems never asked, asked in two of four forms"),
+    "ood": ("untrained", "code-sft", "nothing read, problems read and asked in two of four forms"),
     "refusal": ("code-sft", "ppo-ptx", "no reward for refusing, reward"),
     "chat": ("code-sft", "chat-sft", "single turns, dialogues"),
     "truthfulness": ("base", "base-sft", "no questions, questions"),
@@ -57,34 +55,46 @@ def main() -> None:
 
 def page(first: Path, second: Path) -> str:
     """The page's text."""
-    rows = list(table(first, second))
-    apart = sum(row["planted"]["apart"] for row in rows)
-    seeds = sum(not row["seeds"]["apart"] for row in rows)
-    lines = [
-        "# What the suites tell apart", "",
-        f"`python -m benchmarks.discrimination {first} {second}` makes this page; its docstring says what counts. p is "
-        "Holm's over the suite's headline tasks; Δ is in points, for lengths in words, for text in bits per byte.", "",
-        f"Planted pairs told apart: {apart} of {len(rows)}. Two seeds of the better node not told apart: {seeds} of "
-        f"{len(rows)}.", "",
-        "| suite | planted pair | made to differ by | task | n | Δ | p | apart | seeds of | task | n | Δ | p | apart |",
-        "|---|---|---|---|--:|--:|--:|---|---|---|--:|--:|--:|---|",
-    ]  # fmt: skip
-    for row in rows:
-        cells = [f"lab/{row['suite']}", f"{row['low']} → {row['high']}", row["why"], *_cells(row["planted"])]
-        cells += [row["high"], *_cells(row["seeds"])]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def table(first: Path, second: Path) -> Iterator[dict[str, Any]]:
-    """A row for each suite: its planted pair in the first trace, and its better node in both traces."""
+    planted = {suite: _told(suite, *_runs(first, low, high)) for suite, (low, high, _) in PLANTED.items()}
+    head = (
+        f"# What the suites tell apart\n\n`python -m benchmarks.discrimination {first} {second}` makes this page; its "
+        "docstring says what counts. p is Holm's over the suite's headline tasks; Δ is in points, for lengths in words, "
+        "for text in bits per byte.\n"
+    )
+    rows = [
+        "| suite | pair | made to differ by | most telling task | n | Δ | p | apart |",
+        "|---|---|---|---|--:|--:|--:|---|",
+    ]
     for suite, (low, high, why) in PLANTED.items():
-        ends = [load_run(first / "runs" / node) for node in (low, high)]
-        seeds = [ends[1], load_run(second / "runs" / high)]
-        yield {
-            "suite": suite, "low": low, "high": high, "why": why,
-            "planted": _told(suite, *ends), "seeds": _told(suite, *seeds),
-        }  # fmt: skip
+        rows.append(f"| lab/{suite} | {low} → {high} | {why} | {' | '.join(_cells(planted[suite]))} |")
+    told = sum(row["apart"] for row in planted.values())
+    made = [f"## Nodes that were made to differ\n\nTold apart: {told} of {len(planted)}.\n", *rows]
+    return "\n".join([head, *made, "", *_seeds(first, second)]) + "\n"
+
+
+def _seeds(first: Path, second: Path) -> list[str]:
+    """The table of nodes that both replicas have."""
+    nodes = sorted(folder.name for folder in (second / "runs").iterdir() if (first / "runs" / folder.name).is_dir())
+    pairs = {node: (*_runs(first, node), *_runs(second, node)) for node in nodes}
+    told = {(suite, node): _told(suite, *pair) for suite in PLANTED for node, pair in pairs.items()}
+    never = [f"lab/{suite}" for suite in PLANTED if not any(told[suite, node]["apart"] for node in nodes)]
+    text = (
+        f"## Two training seeds of one node\n\nTold apart: {sum(row['apart'] for row in told.values())} of {len(told)} "
+        f"pairs of a suite and a node; never by {', '.join(never) or 'none'}. Where a cell says yes, the two models differ "
+        "by that much on that task: it is the recipe that is noisy, which one run a node can't show.\n"
+    )
+    rows = [f"| suite | {' | '.join(nodes)} |", f"|---|{'---|' * len(nodes)}"]
+    rows += [f"| lab/{suite} | {' | '.join(_seed_cell(told[suite, node]) for node in nodes)} |" for suite in PLANTED]
+    return [text, *rows]
+
+
+def _runs(trace: Path, *nodes: str) -> list[Run]:
+    return [load_run(trace / "runs" / node) for node in nodes]
+
+
+def _seed_cell(row: dict[str, Any]) -> str:
+    task, _, delta, _, _ = _cells(row)
+    return f"yes: {task} {delta}" if row["apart"] else "no"
 
 
 def _told(suite: str, a: Run, b: Run) -> dict[str, Any]:

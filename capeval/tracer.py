@@ -30,6 +30,7 @@ from capeval.errors import MissingError, PairingError, UsageError, unknown
 from capeval.store.provenance import made_with
 from capeval.store.runs import Run, as_records, load_node_records, load_run, with_node
 from capeval.store.traces import Trace
+from capeval.strict import mapping, text, texts
 from capeval.zoo import load_tree, tree_path
 
 SEED = 0
@@ -166,18 +167,21 @@ def tree_of_runs(runs: Mapping[str, Run], *, name: str, allow_different_shots: b
 def _begun_otherwise(parent: Run, child: Run) -> list[str]:
     """Prompts of one presentation that begin with other special tokens (a BOS, or none): that alone moves scores."""
     mine, other = (_shown_files(run) for run in (parent, child))
-    pairs = {
-        (" ".join(mine[file]["begins_with"]), " ".join(other[file]["begins_with"]))
-        for file in mine.keys() & other.keys()
-        if mine[file]["presentation"] == other[file]["presentation"]
-    }
+    pairs = {(mine[file][1], other[file][1]) for file in mine.keys() & other.keys() if mine[file][0] == other[file][0]}
     return [f"prompts begin with {b or 'no special token'} against {a or 'none'}" for a, b in sorted(pairs) if a != b]
 
 
-def _shown_files(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
-    """By task with setting, and file: how it was shown."""
-    tasks = (run.manifest.get("prompting") or {}).get("tasks") or {}
-    return {(task, file): how for task, told in tasks.items() for file, how in told["files"].items()}
+def _shown_files(run: Run) -> dict[tuple[str, str], tuple[str, str]]:
+    """By task with setting, and file: the presentation, and the special tokens that its prompts begin with."""
+    where = "the run's manifest: prompting"
+    tasks = mapping(mapping(run.manifest, "prompting", "the run's manifest"), "tasks", where)
+    found = {}
+    for task in tasks:
+        files = mapping(mapping(tasks, task, where), "files", where)
+        for file in files:
+            how = mapping(files, file, where)
+            found[task, file] = text(how, "presentation", where), " ".join(texts(how, "begins_with", where))
+    return found
 
 
 def _refuse_other_scoring(runs: Mapping[str, Run]) -> None:

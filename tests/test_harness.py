@@ -200,7 +200,7 @@ CHOICES = (
         ("([0-9]+)", "([0-9]+", "the regular expression of a filter is malformed: missing )"),
         (
             "test_split: test",
-            "test_split: test\nprocess_docs: !function own_functions.none",
+            "test_split: test\nprocess_docs: !function fns.none",
             "'test' holds no documents",
         ),
     ],
