@@ -57,9 +57,9 @@ def page(first: Path, second: Path) -> str:
     """The page's text."""
     planted = {suite: _told(suite, *_runs(first, low, high)) for suite, (low, high, _) in PLANTED.items()}
     head = (
-        f"# What the suites tell apart\n\n`python -m benchmarks.discrimination {first} {second}` makes this page; its "
-        "docstring says what counts. p is Holm's over the suite's headline tasks; Δ is in points, for lengths in words, "
-        "for text in bits per byte.\n"
+        f"# What the suites tell apart\n\n`python -m benchmarks.discrimination {first} {second}` makes this page; "
+        "its docstring says what counts. p is Holm's over the suite's headline tasks; Δ is in points, for lengths in "
+        "words, for text in bits per byte.\n"
     )
     rows = [
         "| suite | pair | made to differ by | most telling task | n | Δ | p | apart |",
@@ -80,8 +80,8 @@ def _seeds(first: Path, second: Path) -> list[str]:
     never = [f"lab/{suite}" for suite in PLANTED if not any(told[suite, node]["apart"] for node in nodes)]
     text = (
         f"## Two training seeds of one node\n\nTold apart: {sum(row['apart'] for row in told.values())} of {len(told)} "
-        f"pairs of a suite and a node; never by {', '.join(never) or 'none'}. Where a cell says yes, the two models differ "
-        "by that much on that task: it is the recipe that is noisy, which one run a node can't show.\n"
+        f"pairs of a suite and a node; never by {', '.join(never) or 'none'}. Where a cell says yes, the two models "
+        "differ by that much on that task: it is the recipe that is noisy, which one run a node can't show.\n"
     )
     rows = [f"| suite | {' | '.join(nodes)} |", f"|---|{'---|' * len(nodes)}"]
     rows += [f"| lab/{suite} | {' | '.join(_seed_cell(told[suite, node]) for node in nodes)} |" for suite in PLANTED]

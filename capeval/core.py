@@ -468,6 +468,9 @@ CALIBRATION_COLUMNS: dict[str, str] = {
     "low": "lower end of its 95 % interval",
     "high": "upper end",
     "ece_if_calibrated": "the error that luck alone gives on as many items",
+    "aurc": "mean risk (share wrong) of the k surest answers over all k: the area under the risk-coverage curve",
+    "aurc_excess": "how much of it a better order of the same answers would save",
+    "curve": "JSON: [coverage, risk] at some of the curve's points, the surest answers first",
 }
 """How sure a node is against how right it is: one row per node, task and setting."""
 

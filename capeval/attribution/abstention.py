@@ -1,28 +1,23 @@
 """Is what a node answers worth answering? Coverage and risk of every node, from records.
 
-Two sources of abstention: words ("I don't know"), of tasks that score the same answers by whether they abstain and by
-whether they are right, give one operating point; the probabilities of a multiple-choice task give a curve and its area.
+An abstention in words ("I don't know") gives one operating point, from tasks that score the same answers by whether
+they abstain and by whether they are right. The curve that the probabilities of choices give is in `calibration`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-import numpy as np
 import pandas as pd
 
-from capeval.attribution.calibration import confidence
 from capeval.core import ABSTENTION_COLUMNS, TaskSpec
-from capeval.stats.selective import aurc, aurc_interval, excess_aurc, operating_point, risk_coverage
+from capeval.stats.selective import operating_point
 
 _KEYS = ["node", "setting", "item"]
 POINT_COLUMNS = (
     "node", "setting", "n", "answered", "wrong",
     "coverage", "coverage_low", "coverage_high", "risk", "risk_low", "risk_high",
 )  # fmt: skip
-CURVE_COLUMNS = ("node", "task", "setting", "threshold", "coverage", "risk")
-AREA_COLUMNS = ("node", "task", "setting", "n", "aurc", "low", "high", "excess")
 
 
 def abstention_table(records: pd.DataFrame, tasks: Iterable[TaskSpec]) -> pd.DataFrame:
@@ -76,42 +71,3 @@ def operating_points(
             }
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(POINT_COLUMNS))
-
-
-def choice_curves(records: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
-    """Risk against coverage of multiple-choice tasks, by the probability of the choice that was taken.
-
-    Args:
-        records: As above; a response holds the choices with their log-probabilities.
-        tasks: Which tasks; records of others, and those without log-probabilities, are left out.
-
-    Returns:
-        Columns of `CURVE_COLUMNS`, the surest answers first.
-    """
-    frames = []
-    for cell, sure, wrong in _choices(records, tasks):
-        curve = risk_coverage(sure, wrong)
-        points = pd.DataFrame({"threshold": curve.threshold, "coverage": curve.coverage, "risk": curve.risk})
-        frames.append(points.assign(**cell))
-    return pd.concat(frames)[list(CURVE_COLUMNS)] if frames else pd.DataFrame(columns=list(CURVE_COLUMNS))
-
-
-def choice_areas(records: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
-    """AURC of the same curves with its bootstrap interval, and its excess over the best order; `AREA_COLUMNS`."""
-    rows = []
-    for cell, sure, wrong in _choices(records, tasks):
-        ends = aurc_interval(sure, wrong)
-        area = {"aurc": aurc(sure, wrong), "low": ends.low, "high": ends.high}
-        rows.append({**cell, "n": len(wrong), **area, "excess": excess_aurc(sure, wrong)})
-    return pd.DataFrame(rows, columns=list(AREA_COLUMNS))
-
-
-def _choices(records: pd.DataFrame, tasks: Sequence[str]) -> Iterator[tuple[dict[str, Any], np.ndarray, np.ndarray]]:
-    """(node, task and setting; confidences; wrong answers) of every cell that has any."""
-    asked = records[records["task"].isin(list(tasks)) & (records["sample"] == 0) & records["score"].notna()]
-    for (node, task, setting), part in asked.groupby(["node", "task", "setting"], sort=False, observed=True):
-        sure = np.array([confidence(r, e) for r, e in zip(part["response"], part["extracted"], strict=True)])
-        known = ~np.isnan(sure)
-        if known.any():
-            wrong = 1 - part["score"].to_numpy(float)[known]
-            yield {"node": node, "task": task, "setting": setting}, sure[known], wrong

@@ -17,6 +17,10 @@ import pandas as pd
 
 from capeval.core import CALIBRATION_COLUMNS, TaskSpec
 from capeval.stats.calibration import adaptive_ece, ece_if_calibrated, ece_interval, top_label_brier
+from capeval.stats.selective import aurc, excess_aurc, risk_coverage
+
+_POINTS = 40
+"""Of a curve, at most."""
 
 
 def calibration_table(records: pd.DataFrame, tasks: Iterable[TaskSpec]) -> pd.DataFrame:
@@ -67,4 +71,15 @@ def _rows(records: pd.DataFrame, specs: dict[str, TaskSpec]) -> Iterator[dict[st
             "accuracy": float(right.mean()), "confidence": float(sure.mean()),
             "brier": top_label_brier(sure, right), "ece": adaptive_ece(sure, right),
             "low": interval.low, "high": interval.high, "ece_if_calibrated": ece_if_calibrated(sure),
+            "aurc": aurc(sure, 1 - right), "aurc_excess": excess_aurc(sure, 1 - right),
+            "curve": _curve(sure, 1 - right),
         }  # fmt: skip
+
+
+def _curve(sure: np.ndarray, wrong: np.ndarray) -> str:
+    """The risk-coverage curve at evenly spaced coverages, as many as a small picture can show."""
+    found = risk_coverage(sure, wrong)
+    places = np.unique(
+        np.searchsorted(found.coverage, np.linspace(1 / _POINTS, 1, _POINTS)).clip(max=len(found.risk) - 1)
+    )
+    return json.dumps([[round(float(found.coverage[i]), 4), round(float(found.risk[i]), 4)] for i in places])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,8 @@ from capeval.core import NO_RUNG
 from capeval.report.words import clean, number
 
 Row = dict[str, Any]
+WIDE, HIGH = 120, 36
+"""Of a curve's picture, in pixels."""
 
 
 def extraction(rungs: pd.DataFrame) -> list[Row]:
@@ -41,9 +44,21 @@ def calibration(table: pd.DataFrame) -> list[Row]:
             **{key: clean(row[key]) for key in ("node", "task", "setting")},
             **{key: number(row[key], "points") for key in ("accuracy", "confidence", "ece", "ece_if_calibrated")},
             "interval": _interval(row["low"], row["high"]), "brier": f"{row['brier']:.3f}", "n": f"{int(row['n']):,}",
+            "aurc": f"{row['aurc']:.3f}", "excess": f"{row['aurc_excess']:.3f}", **_picture(str(row["curve"])),
         }
         for row in table.to_dict("records")
     ]  # fmt: skip
+
+
+def _picture(curve: str) -> Row:
+    """A risk-coverage curve as an SVG path in a box of WIDE × HIGH, and in words; empty for what is no curve."""
+    try:
+        points = [(float(x), float(y)) for x, y in json.loads(curve)]
+    except (TypeError, ValueError):
+        return {"path": "", "words": ""}
+    places = [f"{x * WIDE:.1f} {HIGH - y * HIGH:.1f}" for x, y in points]
+    words = ", ".join(f"{y:.0%} wrong of the surest {x:.0%}" for x, y in points[:: max(1, len(points) // 4)])
+    return {"path": f"M{' L'.join(places)}" if places else "", "words": words}
 
 
 def abstention(table: pd.DataFrame) -> list[Row]:

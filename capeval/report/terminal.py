@@ -305,13 +305,14 @@ def _say_calibration(console: Console, table: pd.DataFrame) -> None:
         return
     say(console)
     say(console, ("How sure against how right", "bold"))
-    cells = [["  task · setting", "right", "sure", "error", "95 % interval", "by luck", "Brier", "n"]]
+    cells = [["  task · setting", "right", "sure", "error", "95 % interval", "by luck", "Brier", "AURC", "n"]]
     for row in table.to_dict("records"):
         shown = [number(row[key], "points") for key in ("accuracy", "confidence", "ece")]
         bounds = f"[{number(row['low'], 'points')}, {number(row['high'], 'points')}]"
         luck = number(row["ece_if_calibrated"], "points")
-        cells.append([f"  {task_name(row)}", *shown, bounds, luck, f"{row['brier']:.3f}", count_text(row)])
-    lines(console, cells, align="lrrrrrrr", head=True)
+        told = [f"{row[key]:.3f}" for key in ("brier", "aurc")]
+        cells.append([f"  {task_name(row)}", *shown, bounds, luck, *told, count_text(row)])
+    lines(console, cells, align="lrrrrrrrr", head=True)
 
 
 def _say_abstention(console: Console, table: pd.DataFrame) -> None:

@@ -17,7 +17,8 @@ RUNGS = pd.DataFrame(
     ],
     columns=list(RUNG_COLUMNS),
 )
-CALIBRATION = pd.DataFrame([("base", "mmlu", "0-shot", 100, 0.5, 0.8, 0.21, 0.3, 0.2, 0.4, 0.08)],
+CALIBRATION = pd.DataFrame([("base", "mmlu", "0-shot", 100, 0.5, 0.8, 0.21, 0.3, 0.2, 0.4, 0.08, 0.31, 0.2,
+                             "[[0.5, 0.2], [1.0, 0.5]]")],
                            columns=list(CALIBRATION_COLUMNS))  # fmt: skip
 ABSTENTION = pd.DataFrame([("base", "known", "asked", 50, 40, 10, 0.8, 0.7, 0.9, 0.25, 0.1, 0.4)],
                           columns=list(ABSTENTION_COLUMNS))  # fmt: skip
@@ -35,6 +36,10 @@ def test_rungs_are_told_by_share_and_what_none_found_apart() -> None:
 def test_numbers_are_shown_in_points() -> None:
     [row] = calibration(CALIBRATION)
     assert (row["accuracy"], row["ece"], row["interval"], row["brier"]) == ("50.0", "30.0", "[20.0, 40.0]", "0.210")
+    assert (row["aurc"], row["path"]) == ("0.310", "M60.0 28.8 L120.0 18.0")
+    assert row["words"].startswith("20% wrong of the surest 50%")
+    [row] = calibration(CALIBRATION.assign(curve="<script>"))
+    assert row["path"] == ""
     [row] = abstention(ABSTENTION)
     assert (row["coverage"], row["risk"], row["n"]) == ("80.0", "25.0", "50")
 
