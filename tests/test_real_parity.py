@@ -88,7 +88,7 @@ def test_one_shot_less_is_noticed(bench: Bench) -> None:
 
 @pytest.mark.data
 def test_other_shots_are_noticed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("capeval.harness.prepare"), "SHOT_SEED", 1235)
+    monkeypatch.setattr(importlib.import_module("capeval.harness.taskfile"), "SHOT_SEED", 1235)
     found = bench.against([GSM8K])
     assert {one.agreement for one in found} == {0.0}
 

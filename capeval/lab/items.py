@@ -151,11 +151,12 @@ def _held_attributes(draw: Draw) -> Iterator[Item]:
 
 
 def _wordings(draw: Draw) -> Iterator[Item]:
-    """One fact, asked in every way that there is; of attributes that tuning never asks about."""
+    """One fact, asked in every way that there is."""
     for name in world().known[draw.split]:
-        for attribute in HELD_ATTRIBUTES:
+        for attribute in ATTRIBUTES:
             made = [fact(draw, name, attribute, wording) for wording in range(wordings("fact"))]
-            yield {"questions": [one.question for one in made], "answer": made[0].short, "cluster": name}
+            asked = [one.question for one in made]
+            yield {"question": asked[0], "questions": asked, "answer": made[0].short, "cluster": name}
 
 
 @_drawn

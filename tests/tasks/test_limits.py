@@ -43,7 +43,9 @@ def test_arithmetic_is_right_balanced_and_the_same_every_time():
         ("{answer}1", 0),
         ("-{answer}", 0),
         ("{answer}.5", 0),
-        ("It is {answer}, not 99", 0),  # the rule is the last number
+        ("It is {answer}, not 99", 1),  # what is stated, before the last number
+        ("99 is too much, so {answer}", 1),
+        ("99 is wrong, it is {answer}0", 0),
         ("", 0),
         ("many", 0),
     ],
