@@ -56,7 +56,7 @@ def _picture(curve: str) -> Row:
         points = [(float(x), float(y)) for x, y in json.loads(curve)]
     except (TypeError, ValueError):
         return {"path": "", "words": ""}
-    places = [f"{x * WIDE:.1f} {HIGH - y * HIGH:.1f}" for x, y in points]
+    places = [f"{x * WIDE:.1f} {1 + (1 - y) * (HIGH - 2):.1f}" for x, y in points]  # a line at the edge is seen
     words = ", ".join(f"{y:.0%} wrong of the surest {x:.0%}" for x, y in points[:: max(1, len(points) // 4)])
     return {"path": f"M{' L'.join(places)}" if places else "", "words": words}
 

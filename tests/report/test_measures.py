@@ -36,7 +36,7 @@ def test_rungs_are_told_by_share_and_what_none_found_apart() -> None:
 def test_numbers_are_shown_in_points() -> None:
     [row] = calibration(CALIBRATION)
     assert (row["accuracy"], row["ece"], row["interval"], row["brier"]) == ("50.0", "30.0", "[20.0, 40.0]", "0.210")
-    assert (row["aurc"], row["path"]) == ("0.310", "M60.0 28.8 L120.0 18.0")
+    assert (row["aurc"], row["path"]) == ("0.310", "M60.0 28.2 L120.0 18.0")
     assert row["words"].startswith("20% wrong of the surest 50%")
     [row] = calibration(CALIBRATION.assign(curve="<script>"))
     assert row["path"] == ""
