@@ -23,8 +23,9 @@ setup: $(VENV)/.ready      ## create .venv and install capeval in it
 trace: setup     ## the main job on an embedded default: train the lab's tree, ask every node, attribute, write the report
 	$(BIN)/capeval trace lab --limit 100
 
+# one thread each: two workers with two threads each wait for one another; files stay whole, their fixtures train models
 test: setup      ## pass the tests
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup      ## style, types, import floors
 	$(BIN)/ruff check .
