@@ -116,6 +116,8 @@ def _reason(row: dict[str, Any], status: Status, alpha: float) -> str:
         f"{amount(row['delta'], unit)}, {100 * (1 - 2 * alpha):g} % interval [{', '.join(bounds)}], "
         f"Holm {p_text(row['p_adjusted'])}, n = {int(row['n'])}"
     )
+    if row["confounds"]:
+        text += f"; confounded: {row['confounds']}"
     if status != "inconclusive":
         return text
     needed = items_needed(row["se"], int(row["n"]), row["margin"], alpha=alpha)

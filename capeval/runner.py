@@ -52,8 +52,8 @@ class RunOptions:
     limit: int | None = None
     """Only the first documents of every task file."""
     out: Path | None = None
-    """Run folder, with a journal of its own; by default runs/<node>-<suite> (with a limit -first<N> behind it), and one
-    journal for all runs there."""
+    """Run folder, with a journal of its own; by default runs/<node>-<suite>, with -chat, -first<N> … behind it where it
+    is asked otherwise, and one journal for all runs there."""
     device: str = ""
     """cpu, cuda, cuda:1 …; empty: a GPU when there is one."""
     dtype: str = ""
@@ -103,8 +103,7 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     what = load_suite(suite)
     backend = _open(model, options)
     node = options.node or node_name(model)
-    first = f"-first{options.limit}" if options.limit else ""  # a glance must not replace the whole
-    folder = options.out or RUNS / f"{folder_name(node)}-{folder_name(what.name)}{first}"
+    folder = options.out or RUNS / f"{folder_name(node)}-{folder_name(what.name)}{_how(options)}"
     refuse_foreign(folder, node=node, uri=backend.uri)
     with _folder(folder):
         asked = _asked(what, backend, options)
@@ -124,6 +123,19 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     done = Run(node=node, manifest=manifest, records=records)
     save_run(done, folder)
     return done
+
+
+def _how(options: RunOptions) -> str:
+    """What a folder's name adds for a node that is asked otherwise: no way of asking replaces another's run."""
+    parts = [
+        "chat" if options.chat else "",
+        "text" if options.shots_as == "text" else "",
+        f"system{digest(options.system)[:6]}" if options.system else "",
+        f"seed{options.seed}" if options.seed else "",
+        options.dtype,
+        f"first{options.limit}" if options.limit else "",
+    ]
+    return "".join(f"-{part}" for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,9 @@ def _load(path: Path, outer: tuple[Path, ...]) -> Suite:
         raise BadFileError(f"{path}: the suite holds itself; take it out of its 'suites'")
     shipped = path.is_relative_to(folder("tasks") / "suites")
     home = folder("tasks") if shipped else path.parent.resolve()
-    parts = [_load(_suite_path(inner), (*outer, path)) for inner in strict.texts(data, "suites", str(path))]
+    parts = [
+        _load(_suite_path(inner, path.parent), (*outer, path)) for inner in strict.texts(data, "suites", str(path))
+    ]
     tasks = [task for part in parts for task in part.tasks]
     sources = [source for part in parts for source in part.sources]
     contrasts = [pair for part in parts for pair in part.contrasts]
@@ -106,9 +108,11 @@ def task_file(source: TaskSource) -> Path:
     return path
 
 
-def _suite_path(name: str) -> Path:
+def _suite_path(name: str, home: Path | None = None) -> Path:
+    """The file of a suite; a path in a suite file is meant from that file's folder, `home`."""
     own = Path(name)
     if own.suffix in (".yaml", ".yml"):
+        own = home / own if home else own
         if not own.is_file():
             raise UsageError(f"there is no suite file {own}. `{_LISTING}` shows the suites that ship.")
         return own
@@ -126,6 +130,9 @@ def _task(entry: dict[str, Any], home: Path, path: Path) -> tuple[TaskSpec, list
     ]
     if not sources:
         raise BadFileError(f"{where} needs sources: the lm-eval task files that feed it")
+    asked = [(s.path, s.setting, digest(dict(s.override)), s.presentation, s.turns, s.shots) for s in sources]
+    if twice := next((one for one in asked if asked.count(one) > 1), None):
+        raise BadFileError(f"{where}: {twice[0]} is listed twice in setting '{twice[1]}'; its items would count as two")
     settings = tuple(dict.fromkeys(s.setting for s in sources))
     _check_summaries(spec, settings, where)
     return replace(spec, settings=settings), sources
@@ -264,15 +271,17 @@ def _source_digest(source: TaskSource) -> list[str]:
     if path is None or not path.is_file():
         return [source.path]
     version = metadata.version("lm-eval") if source.path.startswith(LM_EVAL) else ""
-    return [path.name, version, *_digests(path)]
+    return [path.name, version, *_digests(path.resolve())]
 
 
-def _digests(path: Path) -> list[str]:
+def _digests(path: Path, outer: tuple[Path, ...] = ()) -> list[str]:
+    if path in outer:
+        raise BadFileError(f"{path}: the task file includes itself; take it out of its 'include'")
     found, written = [digest_file(path)], path.read_text(encoding="utf-8", errors="replace")
     for module in sorted(set(_FUNCTION.findall(written))):
         if (path.parent / f"{module}.py").is_file():
             found.append(digest_file(path.parent / f"{module}.py"))
     for include in (name for names in _INCLUDE.findall(written) for name in _NAME.findall(names)):
-        if (path.parent / include).is_file():
-            found += _digests(path.parent / include)
+        if (file := (path.parent / include).resolve()).is_file():
+            found += _digests(file, (*outer, path))
     return found

@@ -93,7 +93,10 @@ class HfBackend:
         return template if isinstance(template, str) else str(template.get("default", sorted(template.items())))
 
     def chat(self, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """The messages in that template; without the system message where the template refuses one, as in lm-eval."""
+        """The messages in that template. Where it refuses a system message, its text begins the first question.
+
+        lm-eval leaves it out there, and with it the task's description: the model would be asked another thing.
+        """
         from jinja2 import TemplateError
 
         self.chat_template()
@@ -103,9 +106,9 @@ class HfBackend:
         try:
             return str(tokenizer.apply_chat_template(messages, **form))
         except (TemplateError, TypeError, ValueError, AttributeError):
-            users = [m for m in messages if m["role"] != "system"]
+            pass
         try:
-            return str(tokenizer.apply_chat_template(users, **form))
+            return str(tokenizer.apply_chat_template(_without_system(messages), **form))
         except (TemplateError, TypeError, ValueError, AttributeError) as error:
             raise BadFileError(f"the chat template of {self.uri} can't be rendered: {error}") from error
 
@@ -160,6 +163,13 @@ class HfBackend:
 
     def _engine(self) -> Engine:
         return _warm(self.folder, self.uri, self.digest, self.device, self.numerics["dtype"], self.encoder_decoder)
+
+
+def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The same, with what system messages say at the beginning of the first question."""
+    system = "\n\n".join(m["content"].strip() for m in messages if m["role"] == "system")
+    first, *rest = [m for m in messages if m["role"] != "system"]
+    return [{**first, "content": f"{system}\n\n{first['content']}"}, *rest] if system else [first, *rest]
 
 
 @lru_cache(maxsize=1)

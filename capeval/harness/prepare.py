@@ -187,6 +187,8 @@ def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed
     if not documents:
         raise BadFileError(f"{source.path}: the task has no documents")
     _check_fields(source, documents)
+    if source.pair_by and len(documents) > 1 and len({document.item for document in documents}) == 1:
+        raise BadFileError(f"{source.path}: pair_by gives every document the same name; use what tells them apart")
     _check_metric(task, source, spec, documents[0])
     return replace(one, documents=documents)
 

@@ -18,7 +18,8 @@ from capeval.item_metrics import NOTHING, PERPLEXITIES, likeliest, pooled
 from capeval.store.runs import as_records, number_repeats
 
 _REFUSALS = ("declined", "abstained")
-"""Results that say of an answer that it refuses, where it should not."""
+"""Results that say of an answer whether it refuses. They are read from its beginning: how it ends does not matter."""
+_FAILED = "scoring failed"
 Replies = list[list[Reply]]
 """Per instance of a document, its samples."""
 
@@ -54,7 +55,10 @@ def _score_file(asked: Asked, following: Iterator[Reply]) -> list[dict[str, Any]
             instances.append(instance)
     asked.task._instances = instances
     asked.task.apply_filters()
-    return [_row(asked, document, given) for document, given in zip(asked.documents, answers, strict=True)]
+    rows = [_row(asked, document, given) for document, given in zip(asked.documents, answers, strict=True)]
+    if all(str(row["error"]).startswith(_FAILED) for row in rows):
+        raise BadFileError(f"{asked.source.path}: no item could be scored; the first says: {rows[0]['error']}")
+    return rows
 
 
 def _response(kind: str, reply: Reply, asked: Asked) -> Any:
@@ -92,7 +96,7 @@ def _row(asked: Asked, document: Document, replies: Replies) -> dict[str, Any]:
     }
     if flat[0].text is not None:
         worst = 1.0 if asked.spec.orientation == "lower" else 0.0
-        return row | _generated(flat, filtered[0], refused=any(map(results.get, _REFUSALS)), wrong=score == worst)
+        return row | _generated(flat, filtered[0], results, wrong=score == worst)
     return row | _scored(asked, document, flat)
 
 
@@ -133,7 +137,7 @@ def _results(asked: Asked, doc: Any, filtered: list[Any]) -> tuple[dict[str, Any
     try:
         return dict(asked.task.process_results(doc, filtered)), ""
     except Exception as error:  # metrics are anybody's code
-        return {}, f"scoring failed: {type(error).__name__}: {error}"
+        return {}, f"{_FAILED}: {type(error).__name__}: {error}"
 
 
 def _score(asked: Asked, results: dict[str, Any]) -> float:
@@ -161,7 +165,7 @@ def _number(name: str, value: Any, asked: Asked) -> float:
         ) from error
 
 
-def _generated(replies: list[Reply], filtered: Any, *, refused: bool, wrong: bool) -> dict[str, Any]:
+def _generated(replies: list[Reply], filtered: Any, results: dict[str, Any], *, wrong: bool) -> dict[str, Any]:
     """The reply's part of a record; a flag says why an answer is wrong, so a right one that rambled on has none.
 
     A task whose `process_results` gives one of `_REFUSALS` among its metrics says itself which answers refuse.
@@ -172,8 +176,11 @@ def _generated(replies: list[Reply], filtered: Any, *, refused: bool, wrong: boo
     taken = taken if isinstance(taken, str) else json.dumps(taken, ensure_ascii=False, default=str)
     nothing = taken.strip() in NOTHING
     reasons = {
-        "empty": not text.strip(), "refused": refused, "truncated": first.finish == "length", "unextracted": nothing,
-    }  # fmt: skip
+        "empty": not text.strip(),
+        "refused": any(map(results.get, _REFUSALS)),
+        "truncated": first.finish == "length" and not results.keys() & set(_REFUSALS),
+        "unextracted": nothing,
+    }
     return {
         "response": text,
         "extracted": None if nothing else taken,

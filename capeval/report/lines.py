@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 PIPE_WIDTH = 100
+_TASK = 10
+"""Columns that a task's name keeps beside its setting."""
 STYLES = {"gained": "bold blue", "lost": "bold dark_orange", "increased": "magenta", "decreased": "magenta",
            "changed": "magenta", "equivalent": "bold", "can't tell": "dim", "pass": "bold blue",
            "fail": "bold dark_orange", "inconclusive": "dim"}  # fmt: skip
@@ -56,7 +58,10 @@ def lines(
 
 
 def shortened(text: str, width: int) -> str:
-    """Text that fits; … where it was cut."""
+    """Text that fits; … where it was cut. Of `task · setting` the task gives way: settings tell rows apart."""
+    task, dot, setting = text.rpartition(" · ")
+    if dot and cell_len(text) > width >= cell_len(setting) + _TASK:
+        return shortened(task, width - cell_len(setting) - len(dot)) + dot + setting
     return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
 
 

@@ -117,7 +117,7 @@ def print_run(run: Run, seen: Trace, console: Console) -> None:
     lines(console, cells, align="lrrrll", head=True)
     told = run.manifest
     notes = (dropped_notes(told.get("dropped")), cut_notes(told.get("cut")), unfinished_notes(told.get("unfinished")))
-    for note in (note for some in notes for note in some):
+    for note in (*(note for some in notes for note in some), *_failures(run.records)):
         say(console, (f"! {note}", ""))
     _say_rungs(console, seen.rungs)
     _say_calibration(console, seen.calibration)
@@ -279,6 +279,15 @@ def _what_it_takes(row: Mapping[Any, Any]) -> str:
 def _flags(row: Mapping[Any, Any]) -> str:
     shares = [f"{row[name]:.0%} {name}" for name in ("truncated", "unextracted", "refused", "empty") if row[name] > 0]
     return ", ".join(shares + ([f"{int(row['missing'])} missing"] if row["missing"] else []))
+
+
+def _failures(records: pd.DataFrame) -> list[str]:
+    """Why items have no score, by task and setting: the first reason."""
+    failed = records[records["error"] != ""]
+    return [
+        f"{len(part)} of {clean(task)} ({clean(setting)}) have no score, the first: {clean(part['error'].iloc[0])}"
+        for (task, setting), part in failed.groupby(["task", "setting"], sort=False)
+    ]
 
 
 def _say_rungs(console: Console, rungs: pd.DataFrame) -> None:
