@@ -93,6 +93,15 @@ REFUSED = {
     "trace": "import ctypes\\nif ctypes.CDLL(None).ptrace(16, 1, 0, 0) == -1: raise OSError",
     "shared segment": "import ctypes\\nif ctypes.CDLL(None).shmget(0, 4096, 0o1600) == -1: raise OSError",
     "memory file": "import os; os.memfd_create('x')",
+    "shared mapping": "import mmap\\nmmap.mmap(-1, 4096)",
+    "shared mapping of zeros": "import mmap, os\\nmmap.mmap(os.open('/dev/zero', os.O_RDWR), 4096)",
+    "attribute": "import os\\nopen('f', 'w')\\nos.setxattr('f', 'user.a', b'1')",
+    "handle of the first process": "import os; os.pidfd_open(1)",
+    "splice": "import ctypes\\nif ctypes.CDLL(None).vmsplice(1, None, 0, 0) == -1: raise OSError",
+    "sync": "import ctypes\\nif ctypes.CDLL(None).syncfs(0) == -1: raise OSError",
+    "kernel's log": "import ctypes\\nif ctypes.CDLL(None).klogctl(10, None, 0) == -1: raise OSError",
+    "message queue": "import ctypes\\nif ctypes.CDLL(None).mq_open(b'/q', 0o102, 0o600, None) == -1: raise OSError",
+    "watch": "import ctypes\\nif ctypes.CDLL(None).inotify_init() == -1: raise OSError",
     "become root": "import os; os.setuid(0)",
     "raise a limit": "import resource as r; r.setrlimit(r.RLIMIT_NPROC, (99, 99))",
     "thread": "import threading; threading.Thread(target=print).start()",
@@ -190,8 +199,49 @@ def test_ten_gigabytes_are_not_had(program: str) -> None:
 
 
 def test_memory_that_is_mapped_counts_too() -> None:
-    outcome = run("import mmap\nwhole = [mmap.mmap(-1, 2**28) for _ in range(40)]", short())
+    program = "import mmap\nwhole = [mmap.mmap(-1, 2**28, flags=mmap.MAP_PRIVATE) for _ in range(40)]"
+    outcome = run(program, short())
     assert outcome.status == "failed" and "Cannot allocate memory" in outcome.output
+
+
+def test_memory_is_not_kept_by_a_mapping_that_was_cut() -> None:
+    """A shared mapping stays full when all but one page is unmapped, and no limit counts it."""
+    program = """
+import mmap
+keep = []
+for _ in range(8):
+    mapped = mmap.mmap(-1, 2**28)
+    mapped.write(bytes(2**28))
+    mapped.resize(4096)
+    keep.append(mapped)
+"""
+    outcome = run(program, short(memory=2**30))
+    assert outcome.status == "failed" and "Operation not permitted" in outcome.output
+
+
+def test_what_honest_programs_use_of_the_kernel_is_left() -> None:
+    program = """
+import asyncio, concurrent.futures, decimal, locale, multiprocessing, shutil, sqlite3, subprocess, tempfile, threading
+
+async def three():
+    await asyncio.sleep(0)
+    return 3
+
+assert asyncio.run(three()) == 3
+assert sqlite3.connect(":memory:").execute("select 1 + 1").fetchone() == (2,)
+base = sqlite3.connect("base")
+base.execute("create table t (n)")
+base.commit()
+assert decimal.Decimal("0.1") * 3 == decimal.Decimal("0.3")
+large = bytearray(2**28)
+with tempfile.NamedTemporaryFile() as file:
+    file.write(b"1")
+    shutil.copy(file.name, "copy")
+locale.setlocale(locale.LC_ALL, "C.UTF-8")
+"x".encode("shift_jis")
+"""
+    outcome = run(program, short(cpu=10, wall=30.0))
+    assert outcome.status == "passed", outcome.output
 
 
 ENDLESS = {
@@ -349,8 +399,11 @@ def test_the_filter_of_every_architecture_is_well_formed() -> None:
         for position, (code, yes, no, _) in enumerate(lines):
             if code & 0x07 == 0x05:  # a jump
                 assert position + 1 + max(yes, no) < len(lines)
-        compared = [n for n, (code, _, _, _) in enumerate(lines) if code == 0x15][1:]
+        *compared, mmap = [n for n, (code, _, _, _) in enumerate(lines) if code == 0x15][1:]
         assert {n + 1 + lines[n][1] for n in compared} == {len(lines) - 1}, "every listed call is refused"
+        assert {lines[n][2] for n in compared} == {0}, "and every other one compared with the next"
+        assert lines[mmap][3] == {"x86_64": 9, "aarch64": 222}[machine] and mmap + 1 + lines[mmap][2] == len(lines) - 2
+        assert lines[mmap + 1 : -2] == [(0x20, 0, 0, 40), (0x45, 1, 0, 1)], "of its fourth argument, MAP_SHARED"
 
 
 def test_the_doctor_tries_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
