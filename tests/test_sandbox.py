@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
+import resource
 import shutil
 import socket
 import struct
@@ -12,14 +14,15 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 import capeval.sandbox as sandbox
-from capeval.errors import MissingError
-from capeval.sandbox import Limits, run, run_many
+from capeval.errors import EngineError, MissingError, UsageError
+from capeval.sandbox import Limits, run, run_many, walls
 from capeval.sandbox.seccomp import seccomp_filter
 
 needs_bwrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
@@ -266,8 +269,6 @@ def test_what_does_not_end_is_ended(name: str) -> None:
 
 
 def test_endless_output_does_not_fill_our_memory() -> None:
-    import resource
-
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert run("import os\nwhile True: os.write(1, b'x' * 2**20)", short()).status == "timeout"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
@@ -315,6 +316,22 @@ assert os.listdir("/work") == []
     assert run(program, short()).status == "passed"
 
 
+def test_the_programs_text_can_not_be_written_through_the_first_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without seccomp, its standard input can be had from there: a file to read, not one to fill."""
+    open_up(monkeypatch, seccomp=True, processes=False)
+    program = """
+import ctypes, os
+taken = ctypes.CDLL(None).syscall(438, os.pidfd_open(1), 0, 0)
+assert taken > 0
+print("taken", flush=True)
+os.write(taken, b"x")
+"""
+    outcome = run(program, short())
+    if "taken" not in outcome.output:
+        pytest.skip("this kernel hands no descriptors out")
+    assert "Bad file descriptor" in outcome.output
+
+
 def test_honest_programs_pass() -> None:
     program = """
 import collections, functools, heapq, itertools, json, math, random, re, string, sys, typing
@@ -330,6 +347,30 @@ sys.stdout = None
     assert run("print({'a', 'b', 'c', 'd'})").output == run("print({'a', 'b', 'c', 'd'})").output
     assert run("print(1)\nassert False, 'because'").output.endswith("AssertionError: because\n")
     assert run("# \ud800 is no text\nassert True").status == "passed"
+
+
+HONEST = {
+    "annotations as text": """
+from __future__ import annotations
+from dataclasses import dataclass
+@dataclass
+class Node:
+    value: int
+    next: Node | None = None
+assert Node(1).next is None
+""",
+    "pickle": "import pickle\nclass A: pass\nassert type(pickle.loads(pickle.dumps(A()))) is A",
+    "type hints": "import typing\nclass A:\n  x: 'A'\nassert typing.get_type_hints(A) == {'x': A}",
+    "closes its output": "import sys\nprint(1)\nsys.stdout.close()",
+    "detaches its output": "import sys\nsys.stdout.detach()",
+    "wraps its output": "import sys, io\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer)\nprint(1)",
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_programs_are_modules_as_anywhere(name: str) -> None:
+    outcome = run(HONEST[name], short())
+    assert outcome.status == "passed", outcome
 
 
 def test_many_run_side_by_side_and_keep_their_order() -> None:
@@ -380,6 +421,81 @@ def test_without_a_sandbox_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_pat
             refused()
     shutil.rmtree(public)
     assert not canary.exists()
+
+
+@pytest.fixture
+def wrapped(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Puts a shell script in bubblewrap's place, in a folder where whoever runs it may write."""
+    real, public = shutil.which("bwrap"), Path(tempfile.mkdtemp())
+    public.chmod(0o777)
+
+    def wrap(script: str) -> None:
+        file = public / "bwrap"
+        file.write_text(f'#!/bin/sh\ncd {public}\n{script}\nexec {real} "$@"\n')
+        file.chmod(0o755)
+        monkeypatch.setenv("PATH", str(public), prepend=":")
+
+    yield wrap
+    shutil.rmtree(public)
+
+
+def test_a_slow_start_is_tried_again_and_then_a_timeout(wrapped: Callable[[str], None]) -> None:
+    assert run("assert 1", Limits(wall=0.001)).status == "timeout"
+    wrapped("mkdir first 2>/dev/null && exec sleep 60")
+    assert run("assert 1", short(wall=3.0)).status == "passed"
+    wrapped("exec sleep 60")
+    outcome = run("assert 1", short(wall=0.5))
+    assert outcome.status == "timeout" and outcome.output == ""
+
+
+def test_one_bad_start_is_tried_again_and_two_are_no_missing_sandbox(wrapped: Callable[[str], None]) -> None:
+    sandbox.check()
+    wrapped("mkdir first 2>/dev/null && exit 1")
+    assert run("assert 1", short()).status == "passed"
+    wrapped("echo 'Resource temporarily unavailable'; exit 1")
+    with pytest.raises(EngineError, match="works here, but did not come up .*temporarily unavailable"):
+        run("assert 1", short())
+    sandbox.check.cache_clear()
+    with pytest.raises(MissingError, match="temporarily unavailable"):
+        run("assert 1", short())
+
+
+def test_a_thousand_open_files_do_not_disturb_and_too_many_are_named() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1400:
+        pytest.skip("this machine allows no 1,400 open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1400, hard))
+    opened = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        opened += [os.dup(opened[0]) for _ in range(1100)]
+        assert run("assert 1", short()).status == "passed"
+        with pytest.raises(OSError, match="Too many"):
+            while True:
+                opened.append(os.dup(opened[0]))
+        with pytest.raises(UsageError, match="ulimit -n"):
+            run("assert 1", short())
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_limits_of_the_machine_that_are_lower_than_ours_hold() -> None:
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))\n"
+        "from capeval.sandbox import run\nprint(run('assert 1').status)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "passed\n"
+
+
+def test_the_python_inside_is_one_that_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = [Path("/work/python"), Path("/dev/shm/python"), Path.home().parent]
+    assert not any(walls._mountable(prefix) for prefix in hidden) and walls._mountable(Path("/usr"))
+    walls.interpreter.cache_clear()
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # a user who is not in /etc/passwd
+    assert walls.interpreter().is_file()
+    walls.interpreter.cache_clear()
 
 
 def test_a_sandbox_that_does_not_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
