@@ -43,8 +43,8 @@ def interpreter() -> Path:
         if candidate.is_file() and _mountable(candidate.parent.parent) and _readable(candidate.resolve()):
             return candidate
     raise MissingError(
-        "the sandbox runs programs as an unprivileged user, who can't read this Python "
-        f"({sys.base_prefix}): install the system's (apt-get install python3)"
+        f"the sandbox can't show this Python ({sys.base_prefix}) to the unprivileged user that programs run as: "
+        "install the system's (apt-get install python3)"
     )
 
 
