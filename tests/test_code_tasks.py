@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -71,6 +73,7 @@ def scored(asked: list[Asked], *texts: str) -> Any:
     return records(asked, [Reply(text=text, finish="stop", n_tokens=9) for text in texts]).iloc[0]
 
 
+CALLS = "```python\ndef doubled(numbers):\n    return [twice(n) for n in numbers]\n```\n"
 RIGHT = {
     "body": ("body", BODY),
     "body after an empty line": ("body", "\n" + BODY),
@@ -99,6 +102,43 @@ RIGHT = {
     "fence left open, no language": ("fenced", f"Sure, look:\n```\n{WHOLE}"),
     "fence closed only": ("fenced", f"{BODY}```\n\nThis doubles the numbers."),
     "whole and fence closed only": ("fenced", f"{WHOLE}```\n\nThis doubles the numbers."),
+    "fence in a list": ("fenced", f"1. So:\n\n   ```python\n{textwrap.indent(WHOLE, '   ')}   ```\n2. Done."),
+    "fence in a list, a body": ("fenced", f"- So:\n  ```python\n{textwrap.indent(BODY, '  ')}  ```\n"),
+    "fence closed on the last line": ("fenced", f"```python\n{WHOLE.rstrip()}```\n"),
+    "body and fence closed on its last line": ("fenced", f"{BODY.rstrip()}```\n\nThis doubles the numbers."),
+    "fence closed only, then an example": ("fenced", f"{BODY}```\n\nSo:\n```python\nprint(doubled([1]))\n```\n"),
+    "whole, then its output fenced": ("fenced", f"Here:\n\n{WHOLE}\nIt gives\n```\n[2]\n```\n"),
+    "stub first": ("fenced", f"Complete\n```\n{DOUBLE['prompt']}    # yours\n```\nso:\n```python\n{WHOLE}```"),
+    "helper in its own block": ("fenced", f"```python\ndef twice(n):\n    return 2 * n\n```\nThen:\n{CALLS}"),
+    "import in its own block": (
+        "fenced",
+        f"```python\nfrom math import prod\nTWO = 2\n\ndef twice(n):\n    return prod([TWO, n])\n```\n{CALLS}",
+    ),
+    "trial in a block before": ("fenced", f"```python\nfirst = doubled([1])\n```\n```python\n{WHOLE}first = 1\n```"),
+    "from the future": ("fenced", f"```python\nfrom __future__ import annotations\n\n{WHOLE}```"),
+    "from the future, unfenced": ("def", f"from __future__ import annotations\nimport math\n\n{WHOLE}"),
+    "thought before": ("fenced", f"<think>\n```\n{WHOLE.replace('FACTOR', '3')}```\n</think>\n```\n{WHOLE}```"),
+    "thought before a body": ("body", f"Is it `2 * n`?\n```\nno\n```\n</think>\n\n{BODY}"),
+    "text at the margin": ("def", WHOLE.replace(":\n", ':\n    """\nDoubles them.\n    """\n', 1)),
+    "prose after a body": ("body", BODY + "\nThis doubles every number.\n"),
+    "prose after a body whose first line lost its indentation": ("body", BODY.lstrip() + "\nThis doubles them.\n"),
+    "body with text at the margin": ("body", "    text = '''\nDoubles them.\n'''\n" + BODY),
+    "body by two": ("body", BODY.replace("    ", "  ")),
+    "body by two whose first line lost its indentation": ("body", BODY.replace("    ", "  ").lstrip()),
+    "body by tabs": ("body", BODY.replace("    ", "\t")),
+    "body by eight": ("body", textwrap.indent(BODY, "    ")),
+    "body that lost one space": ("body", BODY[1:]),
+    "stripped, a line that goes on": ("body", "return [FACTOR * n\n            for n in numbers]"),
+    "lost all, a line that goes on": ("body", "out = map(lambda n: FACTOR * n,\n          numbers)\nreturn list(out)"),
+    "lost all, a loop": ("body", "out = []\nfor n in numbers:\n    out.append(FACTOR * n)\nreturn out"),
+    "stripped, opens a block with a remark": (
+        "body",
+        "if True:  # ever\n        return [FACTOR * n for n in numbers]",
+    ),
+    "stripped, a remark at the margin": (
+        "body",
+        "out = []\n# go\n    for n in numbers:\n        out.append(2 * n)\n    return out",
+    ),
     "a main guard": ("def", WHOLE + "\nif __name__ == '__main__':\n    raise SystemExit('not here')\n"),
 }
 WRONG = {
@@ -151,6 +191,25 @@ def test_mbpp_shows_its_tests_and_runs_them(mirror: Path) -> None:
         assert scored(asked, PLUS["code"]).score == 1.0
         assert scored(asked, "```python\n" + PLUS["code"] + "\n```").score == 1.0
         assert scored(asked, PLUS["code"].replace("+", "-")).score == 0.0
+
+
+@needs_bwrap
+def test_mbpp_reads_what_comes_before_the_function(mirror: Path) -> None:
+    asked = prepare(suite("mbpp_instruct"), Form())
+    future = "from __future__ import annotations\n\ndef plus(n: Number) -> Number:\n    return n + STEP\n"
+    assert scored(asked, f"```python\nSTEP = 1\n```\nand\n```python\n{future}```").score == 1.0
+    listed = textwrap.indent(f"```python\n{PLUS['code']}\n```", "   ")
+    assert scored(asked, f"1. So:\n\n{listed}\n").score == 1.0
+
+
+def test_no_answer_is_slow_to_take_apart() -> None:
+    solution = module("solutions").solution
+    n = 50_000
+    for text in ("a" * n, "a" + " " * n, "`" * n, " \t" * n, "\n" * n, "```\n" * n, ":" + "\n" * n, "'''\n" * n):
+        for answer in (text, f"{text}\ndef doubled(n): pass\n", f"```\ndef doubled(n): pass\n{text}\nx\n```"):
+            started = time.process_time()
+            solution(answer, DOUBLE)
+            assert time.process_time() - started < 2, (text[:10], answer[:10])
 
 
 @needs_bwrap
@@ -282,8 +341,8 @@ def test_recorded_answers_score_as_recorded(public_data: Path) -> None:
 
     frame = rescored(answers(public_data, "gpt-4-0314"))
     ours, theirs = frame.score == 1, frame.recorded.astype(bool)
-    assert (ours == theirs).sum() == 154
-    assert (ours & ~theirs).sum() == 10 and not (theirs & ~ours).any()
+    assert (ours == theirs).sum() == 152
+    assert (ours & ~theirs).sum() == 12 and not (theirs & ~ours).any()
     said = frame.said[ours & ~theirs]
     assert said.str.contains("outside function|indent").all()
     written = (Path(__file__).parents[1] / "docs" / "code.md").read_text(encoding="utf-8")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
+import resource
 import shutil
 import socket
 import struct
@@ -12,14 +14,15 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 import capeval.sandbox as sandbox
-from capeval.errors import MissingError
-from capeval.sandbox import Limits, run, run_many
+from capeval.errors import EngineError, MissingError, UsageError
+from capeval.sandbox import Limits, run, run_many, walls
 from capeval.sandbox.seccomp import seccomp_filter
 
 needs_bwrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
@@ -93,6 +96,15 @@ REFUSED = {
     "trace": "import ctypes\\nif ctypes.CDLL(None).ptrace(16, 1, 0, 0) == -1: raise OSError",
     "shared segment": "import ctypes\\nif ctypes.CDLL(None).shmget(0, 4096, 0o1600) == -1: raise OSError",
     "memory file": "import os; os.memfd_create('x')",
+    "shared mapping": "import mmap\\nmmap.mmap(-1, 4096)",
+    "shared mapping of zeros": "import mmap, os\\nmmap.mmap(os.open('/dev/zero', os.O_RDWR), 4096)",
+    "attribute": "import os\\nopen('f', 'w')\\nos.setxattr('f', 'user.a', b'1')",
+    "handle of the first process": "import os; os.pidfd_open(1)",
+    "splice": "import ctypes\\nif ctypes.CDLL(None).vmsplice(1, None, 0, 0) == -1: raise OSError",
+    "sync": "import ctypes\\nif ctypes.CDLL(None).syncfs(0) == -1: raise OSError",
+    "kernel's log": "import ctypes\\nif ctypes.CDLL(None).klogctl(10, None, 0) == -1: raise OSError",
+    "message queue": "import ctypes\\nif ctypes.CDLL(None).mq_open(b'/q', 0o102, 0o600, None) == -1: raise OSError",
+    "watch": "import ctypes\\nif ctypes.CDLL(None).inotify_init() == -1: raise OSError",
     "become root": "import os; os.setuid(0)",
     "raise a limit": "import resource as r; r.setrlimit(r.RLIMIT_NPROC, (99, 99))",
     "thread": "import threading; threading.Thread(target=print).start()",
@@ -190,8 +202,49 @@ def test_ten_gigabytes_are_not_had(program: str) -> None:
 
 
 def test_memory_that_is_mapped_counts_too() -> None:
-    outcome = run("import mmap\nwhole = [mmap.mmap(-1, 2**28) for _ in range(40)]", short())
+    program = "import mmap\nwhole = [mmap.mmap(-1, 2**28, flags=mmap.MAP_PRIVATE) for _ in range(40)]"
+    outcome = run(program, short())
     assert outcome.status == "failed" and "Cannot allocate memory" in outcome.output
+
+
+def test_memory_is_not_kept_by_a_mapping_that_was_cut() -> None:
+    """A shared mapping stays full when all but one page is unmapped, and no limit counts it."""
+    program = """
+import mmap
+keep = []
+for _ in range(8):
+    mapped = mmap.mmap(-1, 2**28)
+    mapped.write(bytes(2**28))
+    mapped.resize(4096)
+    keep.append(mapped)
+"""
+    outcome = run(program, short(memory=2**30))
+    assert outcome.status == "failed" and "Operation not permitted" in outcome.output
+
+
+def test_what_honest_programs_use_of_the_kernel_is_left() -> None:
+    program = """
+import asyncio, concurrent.futures, decimal, locale, multiprocessing, shutil, sqlite3, subprocess, tempfile, threading
+
+async def three():
+    await asyncio.sleep(0)
+    return 3
+
+assert asyncio.run(three()) == 3
+assert sqlite3.connect(":memory:").execute("select 1 + 1").fetchone() == (2,)
+base = sqlite3.connect("base")
+base.execute("create table t (n)")
+base.commit()
+assert decimal.Decimal("0.1") * 3 == decimal.Decimal("0.3")
+large = bytearray(2**28)
+with tempfile.NamedTemporaryFile() as file:
+    file.write(b"1")
+    shutil.copy(file.name, "copy")
+locale.setlocale(locale.LC_ALL, "C.UTF-8")
+"x".encode("shift_jis")
+"""
+    outcome = run(program, short(cpu=10, wall=30.0))
+    assert outcome.status == "passed", outcome.output
 
 
 ENDLESS = {
@@ -216,8 +269,6 @@ def test_what_does_not_end_is_ended(name: str) -> None:
 
 
 def test_endless_output_does_not_fill_our_memory() -> None:
-    import resource
-
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert run("import os\nwhile True: os.write(1, b'x' * 2**20)", short()).status == "timeout"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
@@ -265,6 +316,22 @@ assert os.listdir("/work") == []
     assert run(program, short()).status == "passed"
 
 
+def test_the_programs_text_can_not_be_written_through_the_first_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without seccomp, its standard input can be had from there: a file to read, not one to fill."""
+    open_up(monkeypatch, seccomp=True, processes=False)
+    program = """
+import ctypes, os
+taken = ctypes.CDLL(None).syscall(438, os.pidfd_open(1), 0, 0)
+assert taken > 0
+print("taken", flush=True)
+os.write(taken, b"x")
+"""
+    outcome = run(program, short())
+    if "taken" not in outcome.output:
+        pytest.skip("this kernel hands no descriptors out")
+    assert "Bad file descriptor" in outcome.output
+
+
 def test_honest_programs_pass() -> None:
     program = """
 import collections, functools, heapq, itertools, json, math, random, re, string, sys, typing
@@ -280,6 +347,30 @@ sys.stdout = None
     assert run("print({'a', 'b', 'c', 'd'})").output == run("print({'a', 'b', 'c', 'd'})").output
     assert run("print(1)\nassert False, 'because'").output.endswith("AssertionError: because\n")
     assert run("# \ud800 is no text\nassert True").status == "passed"
+
+
+HONEST = {
+    "annotations as text": """
+from __future__ import annotations
+from dataclasses import dataclass
+@dataclass
+class Node:
+    value: int
+    next: Node | None = None
+assert Node(1).next is None
+""",
+    "pickle": "import pickle\nclass A: pass\nassert type(pickle.loads(pickle.dumps(A()))) is A",
+    "type hints": "import typing\nclass A:\n  x: 'A'\nassert typing.get_type_hints(A) == {'x': A}",
+    "closes its output": "import sys\nprint(1)\nsys.stdout.close()",
+    "detaches its output": "import sys\nsys.stdout.detach()",
+    "wraps its output": "import sys, io\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer)\nprint(1)",
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_programs_are_modules_as_anywhere(name: str) -> None:
+    outcome = run(HONEST[name], short())
+    assert outcome.status == "passed", outcome
 
 
 def test_many_run_side_by_side_and_keep_their_order() -> None:
@@ -332,6 +423,81 @@ def test_without_a_sandbox_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert not canary.exists()
 
 
+@pytest.fixture
+def wrapped(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Puts a shell script in bubblewrap's place, in a folder where whoever runs it may write."""
+    real, public = shutil.which("bwrap"), Path(tempfile.mkdtemp())
+    public.chmod(0o777)
+
+    def wrap(script: str) -> None:
+        file = public / "bwrap"
+        file.write_text(f'#!/bin/sh\ncd {public}\n{script}\nexec {real} "$@"\n')
+        file.chmod(0o755)
+        monkeypatch.setenv("PATH", str(public), prepend=":")
+
+    yield wrap
+    shutil.rmtree(public)
+
+
+def test_a_slow_start_is_tried_again_and_then_a_timeout(wrapped: Callable[[str], None]) -> None:
+    assert run("assert 1", Limits(wall=0.001)).status == "timeout"
+    wrapped("mkdir first 2>/dev/null && exec sleep 60")
+    assert run("assert 1", short(wall=3.0)).status == "passed"
+    wrapped("exec sleep 60")
+    outcome = run("assert 1", short(wall=0.5))
+    assert outcome.status == "timeout" and outcome.output == ""
+
+
+def test_one_bad_start_is_tried_again_and_two_are_no_missing_sandbox(wrapped: Callable[[str], None]) -> None:
+    sandbox.check()
+    wrapped("mkdir first 2>/dev/null && exit 1")
+    assert run("assert 1", short()).status == "passed"
+    wrapped("echo 'Resource temporarily unavailable'; exit 1")
+    with pytest.raises(EngineError, match="works here, but did not come up .*temporarily unavailable"):
+        run("assert 1", short())
+    sandbox.check.cache_clear()
+    with pytest.raises(MissingError, match="temporarily unavailable"):
+        run("assert 1", short())
+
+
+def test_a_thousand_open_files_do_not_disturb_and_too_many_are_named() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1400:
+        pytest.skip("this machine allows no 1,400 open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1400, hard))
+    opened = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        opened += [os.dup(opened[0]) for _ in range(1100)]
+        assert run("assert 1", short()).status == "passed"
+        with pytest.raises(OSError, match="Too many"):
+            while True:
+                opened.append(os.dup(opened[0]))
+        with pytest.raises(UsageError, match="ulimit -n"):
+            run("assert 1", short())
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_limits_of_the_machine_that_are_lower_than_ours_hold() -> None:
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))\n"
+        "from capeval.sandbox import run\nprint(run('assert 1').status)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "passed\n"
+
+
+def test_the_python_inside_is_one_that_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = [Path("/work/python"), Path("/dev/shm/python"), Path.home().parent]
+    assert not any(walls._mountable(prefix) for prefix in hidden) and walls._mountable(Path("/usr"))
+    walls.interpreter.cache_clear()
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # a user who is not in /etc/passwd
+    assert walls.interpreter().is_file()
+    walls.interpreter.cache_clear()
+
+
 def test_a_sandbox_that_does_not_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.check.cache_clear()
     sandbox.check()
@@ -349,8 +515,11 @@ def test_the_filter_of_every_architecture_is_well_formed() -> None:
         for position, (code, yes, no, _) in enumerate(lines):
             if code & 0x07 == 0x05:  # a jump
                 assert position + 1 + max(yes, no) < len(lines)
-        compared = [n for n, (code, _, _, _) in enumerate(lines) if code == 0x15][1:]
+        *compared, mmap = [n for n, (code, _, _, _) in enumerate(lines) if code == 0x15][1:]
         assert {n + 1 + lines[n][1] for n in compared} == {len(lines) - 1}, "every listed call is refused"
+        assert {lines[n][2] for n in compared} == {0}, "and every other one compared with the next"
+        assert lines[mmap][3] == {"x86_64": 9, "aarch64": 222}[machine] and mmap + 1 + lines[mmap][2] == len(lines) - 2
+        assert lines[mmap + 1 : -2] == [(0x20, 0, 0, 40), (0x45, 1, 0, 1)], "of its fourth argument, MAP_SHARED"
 
 
 def test_the_doctor_tries_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ its end: the token that says so is handed to it after that. A program is never r
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import select
@@ -27,7 +28,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from capeval.errors import MissingError
+from capeval.errors import CapevalError, EngineError, MissingError, UsageError
 from capeval.sandbox.inside import MEMORY, STARTED
 from capeval.sandbox.seccomp import seccomp_filter
 from capeval.sandbox.walls import INSTALL, NOBODY, bubblewrap, command, interpreter
@@ -39,6 +40,7 @@ Status = Literal["passed", "failed", "timeout", "memory", "killed"]
 _TAIL = 4096
 _XCPU, _SIGKILL = 128 + 24, 128 + 9
 _GRACE = 5.0
+_AT_ONCE = 32
 _SELF_TEST = """
 import os, socket
 for forbidden in (os.fork, socket.socket, lambda: open("/evil", "w"), lambda: os.listdir("/etc"), lambda: os.setuid(0)):
@@ -86,23 +88,36 @@ _LIMITS = Limits()
 def run(program: str, limits: Limits = _LIMITS) -> Outcome:
     """Run one Python program to its end, or to a limit.
 
+    A sandbox that did not come up is tried once more. If it is only slow, that is a timeout.
+
     Args:
         program: Its text; what it prints is kept (the end of it), never read as a verdict.
         limits: What it may use.
 
     Raises:
         MissingError: no sandbox can be had here; the program did not run.
+        EngineError: the sandbox works here and still did not come up for this program.
+        UsageError: this process has no file descriptor left.
     """
-    bwrap, token = bubblewrap(), secrets.token_hex(16).encode()
-    with tempfile.TemporaryFile() as source, _readable(token) as proof, _readable(seccomp_filter()) as rules:
-        source.write(program.encode("utf-8", "replace"))
-        source.seek(0)
+    bwrap = bubblewrap()
+    try:
+        return _attempt(bwrap, program, limits) or _attempt(bwrap, program, limits, last=True) or _never_started(limits)
+    except OSError as error:
+        raise _no_sandbox(error) from error
+
+
+def _attempt(bwrap: str, program: str, limits: Limits, *, last: bool = False) -> Outcome | None:
+    """How the program ended; None when it did not begin, for want of time or, unless this is the last try, at all."""
+    token = secrets.token_hex(16).encode()
+    with _given(program) as source, _readable(token) as proof, _readable(seccomp_filter()) as rules:
         given = [proof, limits.cpu, limits.memory, limits.disk, limits.files]
         started = time.monotonic()
         process = _start([*command(bwrap, limits.disk, rules), "-c", _inside(), *map(str, given)], source, proof, rules)
         head, tail, late = _watch(process, started + limits.wall)
     seconds, code = time.monotonic() - started, process.returncode
     if not head.startswith(STARTED):
+        if late or not last:
+            return None
         said = (head + tail).decode(errors="replace").strip().splitlines()
         raise _no_sandbox(said[0] if said else f"exit code {code}")
     status = _status(code, proven=tail.endswith(token), late=late, spent=seconds >= limits.cpu)
@@ -110,10 +125,14 @@ def run(program: str, limits: Limits = _LIMITS) -> Outcome:
     return Outcome(status=status, exit_code=code, output=output, seconds=seconds)
 
 
+def _never_started(limits: Limits) -> Outcome:
+    return Outcome(status="timeout", exit_code=_SIGKILL, output="", seconds=limits.wall)
+
+
 def run_many(programs: Sequence[str], limits: Limits = _LIMITS) -> list[Outcome]:
-    """Outcomes of many programs, as many at once as there are cores; the same program runs once."""
+    """Outcomes of many programs, as many at once as there are cores (32 at most); the same program runs once."""
     different = list(dict.fromkeys(programs))
-    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(os.sched_getaffinity(0)))) as pool:
         found = dict(zip(different, pool.map(lambda program: run(program, limits), different), strict=True))
     return [found[program] for program in programs]
 
@@ -131,24 +150,38 @@ def check() -> None:
         raise MissingError(f"the sandbox does not hold on this machine ({outcome.status}: {last}): {INSTALL}")
 
 
-def _start(words: list[str], source: IO[bytes], *descriptors: int) -> subprocess.Popen[bytes]:
+def _start(words: list[str], source: int, *descriptors: int) -> subprocess.Popen[bytes]:
     as_nobody: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-    try:
-        return subprocess.Popen(
-            words, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=descriptors, env={},
-            cwd="/", **as_nobody,
-        )  # fmt: skip
-    except OSError as error:
-        raise _no_sandbox(str(error)) from error
+    return subprocess.Popen(
+        words, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=descriptors, env={}, cwd="/",
+        **as_nobody,
+    )  # fmt: skip
 
 
-def _no_sandbox(reason: str) -> MissingError:
+def _no_sandbox(reason: str | OSError) -> CapevalError:
+    if isinstance(reason, OSError) and reason.errno in (errno.EMFILE, errno.ENFILE):
+        return UsageError(f"no file descriptor is left to run a program in the sandbox ({reason}): raise `ulimit -n`")
+    if check.cache_info().currsize:
+        return EngineError(f"the sandbox works here, but did not come up for one program ({reason}): run this again")
     return MissingError(f"bubblewrap can't make a sandbox here ({reason}): user namespaces must be allowed; {INSTALL}")
 
 
 @lru_cache(maxsize=1)
 def _inside() -> str:
     return Path(__file__).with_name("inside.py").read_text(encoding="utf-8")
+
+
+@contextmanager
+def _given(program: str) -> Iterator[int]:
+    """A file descriptor from which a program can be read; not even the sandbox's first process can write to it."""
+    with tempfile.TemporaryFile() as file:
+        file.write(program.encode("utf-8", "replace"))
+        file.flush()
+        read = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY)
+        try:
+            yield read
+        finally:
+            os.close(read)
 
 
 @contextmanager
@@ -177,17 +210,18 @@ def _watch(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, by
             late = True
         finally:
             process.kill()  # the namespace's first process dies with it, and with that one everything inside
-            process.wait(_GRACE)
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, subprocess.TimeoutExpired):
+                process.wait(_GRACE)
                 for _ in _chunks(out, time.monotonic() + _GRACE):  # its output ends when it is dead
                     pass
     return head, tail, late
 
 
 def _chunks(out: IO[bytes], deadline: float) -> Iterator[bytes]:
+    poll = select.poll()  # select.select can't do with descriptors from 1024 on
+    poll.register(out, select.POLLIN)
     while True:
-        ready, _, _ = select.select([out], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
             raise TimeoutError
         data = os.read(out.fileno(), 2**16)
         if not data:

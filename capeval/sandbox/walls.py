@@ -36,17 +36,26 @@ def interpreter() -> Path:
     """A Python that programs in the sandbox can read: this one's base installation, else the system's.
 
     Raises:
-        MissingError: root's own Python is in its home folder, which nobody else may read, and there is no other.
+        MissingError: this Python is where the sandbox can't show it (root's home folder, /work), and there is no other.
     """
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for candidate in (Path(sys.base_prefix) / "bin" / version, Path("/usr/bin/python3")):
-        prefix = candidate.parent.parent
-        if candidate.is_file() and not Path.home().is_relative_to(prefix) and _readable(candidate.resolve()):
+        if candidate.is_file() and _mountable(candidate.parent.parent) and _readable(candidate.resolve()):
             return candidate
     raise MissingError(
-        "the sandbox runs programs as an unprivileged user, who can't read this Python "
-        f"({sys.base_prefix}): install the system's (apt-get install python3)"
+        f"the sandbox can't show this Python ({sys.base_prefix}) to the unprivileged user that programs run as: "
+        "install the system's (apt-get install python3)"
     )
+
+
+def _mountable(prefix: Path) -> bool:
+    """Neither around the home folder nor where the sandbox's own mounts would hide it."""
+    if prefix.is_relative_to("/work") or prefix.is_relative_to("/dev"):
+        return False
+    try:
+        return not Path.home().is_relative_to(prefix)
+    except RuntimeError:  # HOME is not set, and this user is not in /etc/passwd
+        return True
 
 
 def _readable(path: Path) -> bool:
