@@ -158,6 +158,40 @@ def test_slope_needs_k_shot_settings_and_a_summary_is_no_setting(home: Path) -> 
         suite(home, "path: own.yaml, setting: mean", "path: own.yaml, setting: b", summaries=["spread"])
 
 
+def test_what_would_count_items_twice_is_refused(home: Path) -> None:
+    with pytest.raises(BadFileError, match="own.yaml is listed twice in setting 's'"):
+        suite(home, "path: own.yaml, setting: s", "path: own.yaml, setting: s")
+    with pytest.raises(BadFileError, match="pair_by gives every document the same name"):
+        prepare(suite(home, "path: own.yaml, setting: s, pair_by: same"), Form())
+
+
+def test_a_task_file_that_includes_itself_is_named(home: Path) -> None:
+    (home / "own.yaml").write_text("include: own.yaml\n" + TASK)
+    with pytest.raises(BadFileError, match="own.yaml: the task file includes itself"):
+        suite(home, "path: own.yaml, setting: s")
+
+
+def test_suites_are_found_beside_the_suite_that_holds_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite(home, "path: own.yaml, setting: s")
+    (home / "outer.yaml").write_text("suites: [./suite.yaml]")
+    monkeypatch.chdir("/")
+    assert [task.name for task in load_suite(str(home / "outer.yaml")).tasks] == ["own"]
+
+
+def test_a_scorer_that_fails_on_every_item_is_an_error_and_on_some_leaves_them_missing(home: Path) -> None:
+    def scored(*docs: dict[str, str]) -> list[bool]:
+        (home / "own.json").write_text(json.dumps(docs))
+        asked = prepare(suite(home, "path: own.yaml, setting: s"), Form())
+        replies = [Reply(text="1", finish="stop") for _ in docs]
+        return records(asked, replies)["error"].str.contains("ZeroDivisionError").tolist()
+
+    (home / "fns.py").write_text("def score(doc, results):\n    return {'exact_match': 1 / int(doc['a'])}\n")
+    (home / "own.yaml").write_text(TASK + "process_results: !function fns.score\n")
+    assert scored({"q": "?", "a": "0"}, {"q": "!", "a": "1"}) == [True, False]
+    with pytest.raises(BadFileError, match="own.yaml: no item could be scored; the first says: .*ZeroDivisionError"):
+        scored({"q": "?", "a": "0"})
+
+
 def test_unknown_rungs_get_a_did_you_mean(home: Path) -> None:
     with pytest.raises(BadFileError, match="unknown filter 'strikt'; did you mean 'strict'"):
         prepare(suite(home, "path: own.yaml, setting: s, ladder: [strikt, last]"), Form())

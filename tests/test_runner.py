@@ -397,3 +397,20 @@ def test_shots_as_text_are_another_presentation_of_the_same_shots() -> None:
     effects = compare(turns, text).effects
     row = effects[effects["task"] == "smoke-arithmetic"].iloc[0]
     assert "different presentation on 3 items" in row["confounds"]
+
+
+def test_a_node_that_is_asked_otherwise_keeps_its_other_runs() -> None:
+    ways = [{}, {"chat": True}, {"chat": True, "shots_as": "text"}, {"system": "Hi."}, {"seed": 1}, {"limit": 2}]
+    for way in ways:
+        run("parrot", "smoke", options=replace(PARROT, **({"limit": 1} | way)))
+    assert len(list(Path("runs").glob("parrot-smoke*/manifest.json"))) == len(ways)
+
+
+def test_a_template_that_refuses_system_messages_shows_them_in_the_first_question(copy: Path) -> None:
+    (copy / "chat_template.jinja").write_text(
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "[{{ m.role }}] {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    [first, *_] = show(str(copy), "smoke", 1, options=RunOptions(chat=True, system="Be brief."))
+    text = "".join(piece.text for piece in first.pieces)
+    assert text.startswith("[user] Be brief.\n\nQuestion: What is 1 plus 2?") and text.count("Be brief.") == 1

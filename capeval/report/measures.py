@@ -18,6 +18,20 @@ WIDE, HIGH = 120, 36
 """Of a curve's picture, in pixels."""
 
 
+def scores(table: pd.DataFrame) -> list[Row]:
+    """A row for each task and setting of one node, in the metric's own unit."""
+    return [
+        {
+            **{key: clean(row[key]) for key in ("task", "setting", "metric")}, "n": f"{int(row['n']):,}",
+            "score": number(row["score"], str(row["unit"])),
+            "interval": f"[{number(row['low'], str(row['unit']))}, {number(row['high'], str(row['unit']))}]",
+            "better": {"higher": "higher", "lower": "lower"}.get(str(row["orientation"]), "neither"),
+            "chance": number(row["chance"], str(row["unit"])) if row["chance"] else "–",
+        }
+        for row in table.to_dict("records")
+    ]  # fmt: skip
+
+
 def extraction(rungs: pd.DataFrame) -> list[Row]:
     """A row for each task, setting and node: by every rung its share and score, and the share that none could read."""
     rows = []

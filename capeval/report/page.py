@@ -112,6 +112,7 @@ def _story(trace: Trace) -> dict[str, Any]:
         "certainties": sorted({edge["certainty"] for edge in drawing["edges"] if not edge["rival"]}),
         "rivals": any(edge["rival"] for edge in drawing["edges"]),
         "training": training.nodes(trace.training),
+        "scores": measures.scores(trace.scores) if len(tree.stages) == 1 else [],  # a run has no stages to show
         "extraction": measures.extraction(trace.rungs),
         "calibration": measures.calibration(trace.calibration),
         "abstention": measures.abstention(trace.abstention),

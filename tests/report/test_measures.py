@@ -46,6 +46,8 @@ def test_numbers_are_shown_in_points() -> None:
 
 def test_the_page_shows_them_escaped_and_only_when_there_are_any(trace: Trace) -> None:
     assert 'id="measures"' not in render(trace)
+    alone = render(replace(trace, tree=replace(trace.tree, stages=trace.tree.stages[:1])))
+    assert "Scores, and what is behind them" in alone and "records.parquet" in alone
     hostile = "<img src=x onerror=alert(1)>"
     rungs = RUNGS.assign(task=hostile, rung=["strict", "not found", hostile])
     page = render(replace(trace, rungs=rungs, calibration=CALIBRATION, abstention=ABSTENTION))
