@@ -9,25 +9,22 @@ twice.
 
 from __future__ import annotations
 
-import itertools
 import os
 import platform
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import pandas as pd
-
 from capeval import harness
-from capeval.backends import Backend, BackendSettings, Piece, open_backend
+from capeval.backends import Backend, BackendSettings, open_backend
 from capeval.core import Checkpoint, Reply, Request, Suite
 from capeval.digest import digest
 from capeval.errors import UsageError
+from capeval.prompting import Prompt, cut, dropped, prompt, prompting, unfinished
 from capeval.store.files import make_folder
 from capeval.store.journal import Journal, journal_key
 from capeval.store.provenance import made_with
@@ -35,8 +32,6 @@ from capeval.store.runs import Run, folder_name, make_manifest, refuse_foreign, 
 from capeval.suites import load_suite
 
 RUNS = Path("runs")
-_SHOWN = 8_000
-"""Characters of a first prompt that a manifest keeps."""
 _KINDS = ("loglikelihood", "perplexity", "generate")
 
 
@@ -116,9 +111,9 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     seconds = round(time.monotonic() - started, 3)
     told = _manifest(checkpoint, what, backend, options, counts)
     cpu_seconds = round(time.process_time() - worked, 3)
-    told |= {"folder": str(folder), "seconds": seconds, "cpu_seconds": cpu_seconds, "cut": _cut(asked, replies)}
-    told |= {"dropped": _dropped(asked), "prompting": _prompting(asked, backend, options)}
-    told |= {"unfinished": _unfinished(records)}
+    told |= {"folder": str(folder), "seconds": seconds, "cpu_seconds": cpu_seconds, "cut": cut(asked, replies)}
+    told |= {"dropped": dropped(asked), "unfinished": unfinished(records)}
+    told["prompting"] = prompting(asked, backend, chat=options.chat, system=options.system, shots_as=options.shots_as)
     manifest = make_manifest(node=node, tasks=what.tasks, scoring=harness.scoring_rules(asked), **told)
     done = Run(node=node, manifest=manifest, records=records)
     save_run(done, folder)
@@ -138,23 +133,6 @@ def _how(options: RunOptions) -> str:
     return "".join(f"-{part}" for part in parts if part)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
-    """One prompt as the engine reads it."""
-
-    task: str
-    """Task and setting."""
-    path: str
-    presentation: str
-    item: int
-    """Place of the document in its file, from 1."""
-    shots: int
-    pieces: tuple[Piece, ...]
-    continuations: tuple[str, ...]
-    """What is scored after it; empty where an answer is generated."""
-    generation: Mapping[str, Any]
-
-
 def show(model: str, suite: str, n: int, *, options: RunOptions | None = None) -> list[Prompt]:
     """The first prompts of every task file, as the engine would read them; nothing is asked.
 
@@ -170,22 +148,10 @@ def show(model: str, suite: str, n: int, *, options: RunOptions | None = None) -
     options = replace(options or RunOptions(), limit=n)
     backend = _open(model, options)
     return [
-        _prompt(one, number, backend)
+        prompt(one, number, backend)
         for one in _asked(load_suite(suite), backend, options)
         for number in range(len(one.documents))
     ]
-
-
-def _prompt(one: harness.Asked, number: int, backend: Backend) -> Prompt:
-    document = one.documents[number]
-    first = document.requests[0][0]
-    shots = int(one.task.config.num_fewshot) - document.dropped
-    return Prompt(
-        task=one.label, path=one.source.path, presentation=one.presentation, item=number + 1, shots=shots,
-        pieces=tuple(backend.pieces(first.text)),
-        continuations=tuple(s[0].continuation for s in document.requests if s[0].continuation),
-        generation=first.generation,
-    )  # fmt: skip
 
 
 def _asked(suite: Suite, backend: Backend, options: RunOptions) -> list[harness.Asked]:
@@ -284,57 +250,6 @@ def _manifest(
         "host": {"platform": platform.platform(), "machine": platform.machine()},
         **made_with("lm-eval", "datasets", "numpy", "pandas", *packages),
     }
-
-
-def _dropped(asked: Sequence[harness.Asked]) -> dict[str, dict[str, int]]:
-    """By task and setting: prompts that lost whole shots, and how many."""
-    found: dict[str, dict[str, int]] = {}
-    for one in asked:
-        lost = [document.dropped for document in one.documents if document.dropped]
-        if lost:
-            part = found.setdefault(one.label, {"prompts": 0, "shots": 0})
-            part["prompts"] += len(lost)
-            part["shots"] += sum(lost)
-    return found
-
-
-def _unfinished(records: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """By task and setting: answers that ended at the length limit, and how many of them count as right."""
-    cut = records[records["finish"] == "length"]
-    return {
-        f"{task} {setting}": {"answers": len(part), "right": int(((part["flag"] == "") & (part["score"] == 1.0)).sum())}
-        for (task, setting), part in cut.groupby(["task", "setting"], sort=False)
-    }
-
-
-def _prompting(asked: Sequence[harness.Asked], backend: Backend, options: RunOptions) -> dict[str, Any]:
-    """How the node was asked: the template and system prompt, and of every task its form, shots and first prompt."""
-    tasks: dict[str, dict[str, Any]] = {}
-    for one in asked:
-        prompt = _prompt(one, 0, backend)
-        leading = itertools.takewhile(lambda piece: piece.special, prompt.pieces)
-        text = "".join(piece.text for piece in prompt.pieces)[:_SHOWN]
-        files = tasks.setdefault(one.label, {"first_prompt": text, "files": {}})["files"]
-        files[one.source.path] = {
-            "presentation": prompt.presentation, "shots": int(one.task.config.num_fewshot),
-            "begins_with": [piece.text for piece in leading],
-        }  # fmt: skip
-    template = backend.chat_template() if options.chat else ""
-    return {"chat_template": template, "system": options.system, "shots_as": options.shots_as, "tasks": tasks}
-
-
-def _cut(asked: Sequence[harness.Asked], replies: Sequence[Reply]) -> dict[str, dict[str, int]]:
-    """By task and setting: prompts that did not fit into the model's window, and the tokens that they lost."""
-    prompts: Counter[str] = Counter()
-    tokens: Counter[str] = Counter()
-    following = iter(replies)
-    for one in asked:
-        name = one.label
-        for _ in harness.requests_of([one]):
-            lost = next(following).cut
-            prompts[name] += lost > 0
-            tokens[name] += lost
-    return {name: {"prompts": n, "tokens": tokens[name]} for name, n in prompts.items() if n}
 
 
 @contextmanager

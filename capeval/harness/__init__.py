@@ -8,7 +8,8 @@ lm-eval builds the prompts, filters the answers and scores them, so any YAML tas
 and scores as `lm_eval` itself scores it.
 """
 
-from capeval.harness.prepare import Asked, Form, ShotsAs, fit, prepare, question_answer, requests_of
+from capeval.harness.forms import Form, ShotsAs, question_answer
+from capeval.harness.prepare import Asked, fit, prepare, requests_of
 from capeval.harness.rescore import names, rescore
 from capeval.harness.score import records, scoring_rules
 from capeval.harness.taskfile import SHOT_SEED

@@ -4,66 +4,20 @@ from __future__ import annotations
 
 import logging
 import random
-import reprlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import util
-from itertools import cycle
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from capeval.core import Request, Suite, TaskSource, TaskSpec
 from capeval.digest import digest
 from capeval.errors import BadFileError, MissingError, UsageError, unknown
+from capeval.harness.forms import Form, after_turns, form_of
 from capeval.harness.taskfile import SHOT_SEED, blaming, build, check_choices, templates_compiled_once
 from capeval.store.items import item_digest
-
-ShotsAs = Literal["turns", "text"]
-_MARKS = {"user": "Q: ", "assistant": "A: "}
-
-
-def question_answer(messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
-    """Messages as questions and answers in plain text, for models without a chat template; called as a template is.
-
-    >>> question_answer([{"role": "system", "content": "Add."}, {"role": "user", "content": "1+1?"}])
-    'Add.\\nQ: 1+1?\\nA:'
-
-    Args:
-        messages: Each with a role (system, user or assistant) and a content; its outer white space is not shown.
-        add_generation_prompt: End with the mark of an answer; False leaves the last message open to be continued.
-    """
-    lines = [f"{_MARKS.get(m['role'], '')}{m['content'].strip()}".rstrip() for m in messages]
-    return "\n".join([*lines, "A:"] if add_generation_prompt else lines)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """How documents are shown."""
-
-    chat: Callable[..., str] | None = None
-    """The checkpoint's chat template, applied, or `question_answer`; None shows plain text."""
-    template: str = ""
-    """That template's text, for the digest."""
-    system: str = ""
-    """System prompt; in plain text it comes first."""
-    shots_as: ShotsAs = "turns"
-    """In a chat: each example a question and an answer of its own, or all of them text in the one question."""
-
-    @property
-    def templated(self) -> bool:
-        """Whether the checkpoint's chat template shows the messages; else they are plain text."""
-        return self.chat is not None and self.chat is not question_answer
-
-    @property
-    def presentation(self) -> str:
-        """The label that goes into the records: runs that differ in it are compared, but marked."""
-        if self.templated:
-            text = ", shots as text" if self.shots_as == "text" else ""
-            return f"chat {digest(self.template, self.system)}{text}"
-        plain = "document" if self.chat is None else "question-answer"
-        return f"{plain} with system prompt {digest(self.system)}" if self.system else plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +134,7 @@ def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed
             raise BadFileError(f"{source.path}: {unknown('filter', chosen, names, 'capeval list tasks')}")
     _check_turns(task, source)
     one = Asked(
-        source=source, spec=spec, task=task, ladder=ladder, form=_form_of(source, form), limit=limit, seed=seed,
+        source=source, spec=spec, task=task, ladder=ladder, form=form_of(source, form), limit=limit, seed=seed,
         documents=(),
     )  # fmt: skip
     documents = tuple(_documents(one))
@@ -191,15 +145,6 @@ def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed
         raise BadFileError(f"{source.path}: pair_by gives every document the same name; use what tells them apart")
     _check_metric(task, source, spec, documents[0])
     return replace(one, documents=documents)
-
-
-def _form_of(source: TaskSource, form: Form) -> Form:
-    """The run's form, unless the source wants its own."""
-    if source.presentation == "document":
-        return replace(form, chat=None, template="")
-    if source.presentation == "dialogue" and form.chat is None:
-        return replace(form, chat=question_answer)
-    return form
 
 
 def _check_turns(task: Any, source: TaskSource) -> None:
@@ -272,7 +217,7 @@ def _document(one: Asked, doc: Any, number: int, shots: int, draw: Any) -> Docum
         return _context(task, doc, form, shots)
 
     plain = context(Form())
-    shown = _after_turns(form, doc, source, number) if source.turns else form
+    shown = after_turns(form, doc, source, number) if source.turns else form
     built = task.construct_requests(
         doc=doc,
         ctx=context(shown) if form.chat or form.system else plain,
@@ -310,26 +255,6 @@ def _context(task: Any, doc: Any, form: Form, shots: int) -> Any:
         chat_template=form.chat,
         gen_prefix=task.doc_to_prefix(doc),
     )
-
-
-def _after_turns(form: Form, doc: Any, source: TaskSource, number: int) -> Form:
-    """The form with a document's earlier turns before its question, behind the system prompt."""
-    chat, said = form.chat, doc.get(source.turns) if isinstance(doc, dict) else None
-    if chat is None:
-        raise UsageError(f"{source.path}: turns need the presentation 'dialogue'")
-    if not isinstance(said, list) or len(said) % 2 or not all(isinstance(text, str) for text in said):
-        raise BadFileError(
-            f"{source.path}: the field '{source.turns}' must be an even number of texts (user, assistant, …), because "
-            f"it holds the earlier turns; in document {number + 1} it is "
-            f"{'missing' if said is None else reprlib.repr(said)}"
-        )
-    turns = [{"role": role, "content": text} for role, text in zip(cycle(_MARKS), said, strict=False)]
-
-    def shown(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        first = int(messages[0]["role"] == "system")
-        return chat([*messages[:first], *turns, *messages[first:]], add_generation_prompt=add_generation_prompt)
-
-    return replace(form, chat=shown)
 
 
 def _before_the_question(task: Any, doc: Any, context: Any) -> str:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from capeval.attribution.sentences import amount, beyond, p_text, round_up
 from capeval.core import NO_RUNG, Tree, Verdict
+from capeval.prompting import Prompt
 from capeval.report.findings import contrasts, counts, findings, first_metrics, headline, kind_words, ranked
 from capeval.report.lines import STYLES, lines, room, say, shortened, widths_of
 from capeval.report.words import (
@@ -34,7 +35,6 @@ from capeval.report.words import (
     task_name,
     unfinished_notes,
 )  # fmt: skip
-from capeval.runner import Prompt
 from capeval.store.runs import Run
 from capeval.store.traces import Trace
 
