@@ -65,6 +65,15 @@ def unknown(kind: str, name: str, known: Iterable[str], listing: str) -> UsageEr
         known: The names that exist.
         listing: The command that lists them ("capeval list suites").
     """
+    return UsageError(f"unknown {kind} '{name}'{_hint(name, known)} `{listing}` shows what there is.")
+
+
+def not_among(kind: str, name: str, known: Iterable[str]) -> str:
+    """The same for names that one file decides: `no filter 'strikt'; did you mean 'strict'? There are: strict …`."""
+    names = list(known)
+    return f"no {kind} '{name}'{_hint(name, names)} There are: {', '.join(names) or 'none'}"
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    hint = f"; did you mean '{close[0]}'?" if close else "."
-    return UsageError(f"unknown {kind} '{name}'{hint} `{listing}` shows what there is.")
+    return f"; did you mean '{close[0]}'?" if close else "."

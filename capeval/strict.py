@@ -178,6 +178,8 @@ def task_spec(data: Mapping[str, Any], where: str) -> TaskSpec:
         raise BadFileError(f"{where}: margin must be above 0, in the score's unit (0.02 = 2 points)")
     clean["margin"] = margin
     clean["chance"] = number(data.get("chance", 0.0), f"{where}: chance") or 0.0
+    if clean["unit"] == "points" and not 0 <= clean["chance"] < 1:
+        raise BadFileError(f"{where}: chance is a guesser's score, between 0 and 1 (0.25 for four choices)")
     clean["settings"] = texts(data, "settings", where)
     clean["summaries"] = texts(data, "summaries", where)
     clean["abstention"] = texts(data, "abstention", where)

@@ -133,6 +133,11 @@ def _task(entry: dict[str, Any], home: Path, path: Path) -> tuple[TaskSpec, list
     asked = [(s.path, s.setting, digest(dict(s.override)), s.presentation, s.turns, s.shots) for s in sources]
     if twice := next((one for one in asked if asked.count(one) > 1), None):
         raise BadFileError(f"{where}: {twice[0]} is listed twice in setting '{twice[1]}'; its items would count as two")
+    if spec.cluster_role != "none" and not any(s.cluster or s.cluster_field for s in sources):
+        raise BadFileError(
+            f"{where}: cluster_role is '{spec.cluster_role}', but no source names clusters; give them 'cluster_field' "
+            "(a field of the documents) or 'cluster'"
+        )
     settings = tuple(dict.fromkeys(s.setting for s in sources))
     _check_summaries(spec, settings, where)
     return replace(spec, settings=settings), sources

@@ -82,7 +82,7 @@ def test_a_document_may_name_its_cluster(own: Path) -> None:
     asked = prepare(load(own), Form())
     assert list(records(asked, told(asked, "2", "4", "2"))["cluster"]) == ["b0", "b1", "b2"]
     (own / "suite.yaml").write_text(SUITE.replace("setting: direct", "setting: direct, cluster_field: bok"))
-    with pytest.raises(BadFileError, match="unknown cluster_field 'bok'; did you mean 'book'"):
+    with pytest.raises(BadFileError, match="no cluster_field 'bok'; did you mean 'book'"):
         prepare(load(own), Form())
 
 
@@ -231,12 +231,18 @@ def test_items_that_nobody_could_answer_rightly(own: Path, second: dict[str, Any
         prepare(load(own), Form())
 
 
+def test_a_document_that_lacks_what_is_shown_is_named(own: Path) -> None:
+    (own / "own.json").write_text(json.dumps([DOCS[0], {"a": "4"}]))
+    with pytest.raises(BadFileError, match="own.yaml: document 2 has no 'q', which doc_to_text shows"):
+        prepare(load(own), Form())
+
+
 def test_unknown_filter_and_metric_get_a_did_you_mean(own: Path) -> None:
     (own / "suite.yaml").write_text(SUITE.replace("setting: direct", "setting: direct, filter: nummer"))
-    with pytest.raises(BadFileError, match="unknown filter 'nummer'; did you mean 'number'"):
+    with pytest.raises(BadFileError, match="no filter 'nummer'; did you mean 'number'"):
         prepare(load(own), Form())
     (own / "suite.yaml").write_text(SUITE.replace("exact_match", "exact_mach"))
-    with pytest.raises(BadFileError, match="unknown metric 'exact_mach'; did you mean 'exact_match'"):
+    with pytest.raises(BadFileError, match="no metric 'exact_mach'; did you mean 'exact_match'"):
         prepare(load(own), Form())
 
 

@@ -142,6 +142,8 @@ def test_suites_may_hold_suites(home: Path) -> None:
         ("path: own.yaml, setting: s", {"summaries": ["spread"]}, "put several settings together"),
         ("path: own.yaml, setting: s", {"summaries": ["slop"]}, "summaries must be one of slope"),
         ("path: own.yaml, shots: [0, 1, 2]", {"summaries": ["gap"]}, "a gap lies between two settings"),
+        ("path: own.yaml, setting: s", {"cluster_role": "strata", "cluster": "kind"}, "no source names clusters"),
+        ("path: own.yaml, setting: s", {"chance": 25}, "chance is a guesser's score, between 0 and 1"),
         ("path: own.yaml, setting: s", {"reference": "onw"}, "unknown task 'onw'; did you mean 'own'"),
     ],
 )
@@ -193,5 +195,5 @@ def test_a_scorer_that_fails_on_every_item_is_an_error_and_on_some_leaves_them_m
 
 
 def test_unknown_rungs_get_a_did_you_mean(home: Path) -> None:
-    with pytest.raises(BadFileError, match="unknown filter 'strikt'; did you mean 'strict'"):
+    with pytest.raises(BadFileError, match="no filter 'strikt'; did you mean 'strict'"):
         prepare(suite(home, "path: own.yaml, setting: s, ladder: [strikt, last]"), Form())

@@ -14,9 +14,9 @@ import numpy as np
 
 from capeval.core import Request, Suite, TaskSource, TaskSpec
 from capeval.digest import digest
-from capeval.errors import BadFileError, MissingError, UsageError, unknown
+from capeval.errors import BadFileError, MissingError, UsageError, not_among
 from capeval.harness.forms import Form, after_turns, form_of
-from capeval.harness.taskfile import SHOT_SEED, blaming, build, check_choices, templates_compiled_once
+from capeval.harness.taskfile import SHOT_SEED, blaming, build, check_choices, check_fields, templates_compiled_once
 from capeval.store.items import item_digest
 
 
@@ -131,7 +131,7 @@ def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed
     ladder = source.ladder or (source.filter or names[0],)
     for chosen in ladder:
         if chosen not in names:
-            raise BadFileError(f"{source.path}: {unknown('filter', chosen, names, 'capeval list tasks')}")
+            raise BadFileError(f"{source.path}: {not_among('filter', chosen, names)}")
     _check_turns(task, source)
     one = Asked(
         source=source, spec=spec, task=task, ladder=ladder, form=form_of(source, form), limit=limit, seed=seed,
@@ -168,7 +168,7 @@ def _check_fields(source: TaskSource, documents: Sequence[Document]) -> None:
         field = getattr(source, key)
         for number, document in enumerate(documents if field else (), start=1):
             if field not in document.doc:
-                raise BadFileError(f"{source.path}: {unknown(key, field, document.doc, 'capeval list tasks')}")
+                raise BadFileError(f"{source.path}: {not_among(key, field, document.doc)}")
             if document.doc[field] in (None, ""):
                 what = key.removesuffix("_field")
                 raise BadFileError(f"{source.path}: document {number} has no '{field}', which names its {what}")
@@ -188,12 +188,13 @@ def _check_metric(task: Any, source: TaskSource, spec: TaskSpec, document: Docum
         return
     name = source.metric or spec.metric
     if name not in results:
-        raise BadFileError(f"{source.path}: {unknown('metric', name, results, 'capeval list tasks')}")
+        raise BadFileError(f"{source.path}: {not_among('metric', name, results)}")
 
 
 def _documents(one: Asked, too_long: Callable[[Document], bool] | None = None) -> Iterator[Document]:
     """As lm-eval's `build_all_requests`, with the shots noted; whole shots are left out while a prompt is too long."""
     for number, doc in one.task.doc_iterator(rank=0, limit=one.limit, world_size=1):
+        check_fields(one.source.path, one.task, doc, number + 1)
         check_choices(one.source.path, one.task, doc, number + 1)
         draw = one.task.sampler.rnd.getstate() if hasattr(one.task, "sampler") else None
         shots = one.task.config.num_fewshot

@@ -11,7 +11,7 @@ import pandas as pd
 
 from capeval.core import NO_RUNG, Reply
 from capeval.digest import digest
-from capeval.errors import BadFileError, unknown
+from capeval.errors import BadFileError, not_among
 from capeval.harness.prepare import Asked, Document
 from capeval.harness.taskfile import blaming, templates_compiled_once
 from capeval.item_metrics import NOTHING, PERPLEXITIES, likeliest, pooled
@@ -143,7 +143,7 @@ def _results(asked: Asked, doc: Any, filtered: list[Any]) -> tuple[dict[str, Any
 def _score(asked: Asked, results: dict[str, Any]) -> float:
     name = asked.source.metric or asked.spec.metric
     if name not in results:
-        raise BadFileError(f"{asked.source.path}: {unknown('metric', name, results, 'capeval list tasks')}")
+        raise BadFileError(f"{asked.source.path}: {not_among('metric', name, results)}")
     value = _number(name, results[name], asked)
     if asked.spec.unit == "points" and not 0.0 <= value <= 1.0:
         raise BadFileError(

@@ -18,6 +18,8 @@ from capeval.suites import task_file
 
 SHOT_SEED = 1234
 """Seed of drawn examples: lm-eval's default, so that both draw the same."""
+_FIELD = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+"""A template that shows one field as it is."""
 _TEMPLATES = ("doc_to_text", "doc_to_target", "doc_to_choice", "description", "gen_prefix")
 
 
@@ -86,6 +88,25 @@ def build(source: TaskSource) -> Any:
     task.set_fewshot_seed(seed=SHOT_SEED)
     _nest_shots(task, max(task.config.num_fewshot, source.drawn))
     return task
+
+
+def check_fields(path: str, task: Any, doc: Any, number: int) -> None:
+    """Refuse an item whose question or answer would be the word None: the document lacks what the template names.
+
+    Args:
+        path: The task file, for the message.
+        task: lm-eval's task.
+        doc: The document.
+        number: Its place in the file, from 1.
+
+    Raises:
+        BadFileError: naming the file, the key, the document and the field.
+    """
+    for key in ("doc_to_text", "doc_to_target"):
+        template = getattr(task.config, key, None)
+        for field in _FIELD.findall(template) if isinstance(template, str) and isinstance(doc, dict) else ():
+            if field in doc and doc[field] is None:
+                raise BadFileError(f"{path}: document {number} has no '{field}', which {key} shows")
 
 
 def check_choices(path: str, task: Any, doc: Any, number: int) -> None:
