@@ -9,7 +9,7 @@ from capeval.attribution.pairing import Cells
 from capeval.attribution.summaries import spec_in
 from capeval.core import RUNG_COLUMNS, SCORE_COLUMNS, TaskSpec, Tree
 from capeval.stats.independent import Side
-from capeval.stats.rates import Interval, mean_interval
+from capeval.stats.rates import Interval, constant_interval, mean_interval
 
 
 def score_table(tree: Tree, cells: Cells) -> pd.DataFrame:
@@ -49,6 +49,8 @@ def score_of(part: pd.DataFrame, spec: TaskSpec, *, bounded: bool = True) -> Sid
     binary = spec.binary and bool(np.isin(values, (0.0, 1.0)).all())
 
     def interval(level: float) -> Interval:
+        if not bounded and len(values) and not values.std():  # a width of 0 would claim to know all other items
+            return constant_interval(float(values[0]), len(values), level, (-1.0, 1.0))
         return mean_interval(
             values, clusters=clusters, level=level, binary=binary, bounded=bounded and spec.unit == "points"
         )

@@ -122,13 +122,15 @@ def print_run(run: Run, seen: Trace, console: Console) -> None:
     _say_rungs(console, seen.rungs)
     _say_calibration(console, seen.calibration)
     _say_abstention(console, seen.abstention)
-    if within.empty:
-        return
-    say(console)
-    say(console, ("On the same items", "bold"))
-    _say_confounds(console, within)
-    _effects(console, within)
-    _say_what_it_takes(console, within)
+    shifted = within["contrast"].astype(str).str.contains(": gap to ", regex=False)
+    for title, part in (("On the same items", within[~shifted]), ("Gaps to other items", within[shifted])):
+        if part.empty:
+            continue
+        say(console)
+        say(console, (title, "bold"))
+        _say_confounds(console, part)
+        _effects(console, part)
+        _say_what_it_takes(console, part)
 
 
 def print_prompts(prompts: Sequence[Prompt], console: Console) -> None:

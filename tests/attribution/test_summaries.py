@@ -103,7 +103,10 @@ def test_a_gap_pairs_shifted_items_with_what_they_were() -> None:
         )
     ]
     tree = chain("base", "sft", tasks=(spec,))
-    effects = ledger(tree, with_summaries(tree, cells(pd.concat(parts))), tree.edges()).set_index("setting")
+    found = with_summaries(tree, cells(pd.concat(parts)))
+    scores = score_table(tree, found).set_index(["node", "setting"])
+    assert scores.loc[("sft", "gap"), "low"] == -1 < scores.loc[("sft", "gap"), "high"] < -0.7
+    effects = ledger(tree, found, tree.edges()).set_index("setting")
     assert effects.loc["gap", "delta"] == -1 and effects.loc["gap", "label"] == "decreased"
 
 
