@@ -132,6 +132,8 @@ def tree_of_runs(runs: Mapping[str, Run], *, name: str, allow_different_shots: b
     for node, run in runs.items():
         for task in run.tasks:
             known = specs.setdefault(task.name, task)
+            if len(task.summaries) > len(known.summaries):  # a run of before knows less of its task
+                specs[task.name] = task
             if (known.metric, known.orientation, known.unit) != (task.metric, task.orientation, task.unit):
                 raise PairingError(
                     f"task '{task.name}' is scored by {task.metric} ({task.orientation} is better, {task.unit}) in "

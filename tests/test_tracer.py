@@ -2,6 +2,7 @@
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 import capeval
 from capeval.core import LEDGER_COLUMNS, Stage, TaskSpec
 from capeval.errors import BadFileError, MissingError, OutputError, PairingError, UsageError
-from capeval.store.runs import Run, save_run
+from capeval.store.runs import Run, make_manifest, save_run
 from capeval.store.traces import load_trace, save_trace
 from capeval.tracer import TraceOptions, compare, inspect, trace
 from tests.records import TASK, records, run_of
@@ -217,3 +218,16 @@ def test_every_door_of_the_package_opens() -> None:
 def test_a_tree_that_is_trained_first_is_no_empty_trace() -> None:
     with pytest.raises(UsageError, match="trained first"):
         trace("lab")
+
+
+def test_a_run_of_before_summaries_compares_in_either_order() -> None:
+    spec = replace(TASK, settings=("0-shot", "1-shot"), summaries=("slope", "area"))
+    rows = {s: [1.0, 0.0] * 20 for s in spec.settings}
+
+    def asked(node: str, task: TaskSpec) -> Run:
+        parts = [records(node, scores, setting=setting).drop(columns="node") for setting, scores in rows.items()]
+        return Run(node=node, manifest=make_manifest(node=node, tasks=(task,)), records=pd.concat(parts))
+
+    old, new = asked("old", replace(spec, summaries=())), asked("new", spec)
+    for pair in ((old, new), (new, old)):
+        assert set(compare(*pair).effects["setting"]) == {"0-shot", "1-shot", "slope", "area"}
