@@ -35,7 +35,7 @@ PLANTED = {
     "chat": ("code-sft", "chat-sft", "single turns, dialogues"),
     "truthfulness": ("base", "base-sft", "no questions, questions"),
     "style": ("code-sft", "ppo-ptx", "short answers, a reward that likes long ones"),
-    "limits": ("untrained", "base", "nothing read, sums read"),
+    "limits": ("untrained", "base", "nothing read, the web with its corrections and sums read"),
 }
 """By suite: a node, another that was made to be better (or longer) in it, and how they differ."""
 

@@ -97,8 +97,8 @@ def cut(asked: Sequence[harness.Asked], replies: Sequence[Reply]) -> dict[str, d
 
 def unfinished(records: pd.DataFrame) -> dict[str, dict[str, int]]:
     """By task and setting: answers that ended at the length limit, and how many of them count as right."""
-    cut = records[records["finish"] == "length"]
+    ended = records[(records["finish"] == "length") & (records["rung"] == "")]  # a ladder reads whole lines only
     return {
         f"{task} {setting}": {"answers": len(part), "right": int(((part["flag"] == "") & (part["score"] == 1.0)).sum())}
-        for (task, setting), part in cut.groupby(["task", "setting"], sort=False)
+        for (task, setting), part in ended.groupby(["task", "setting"], sort=False)
     }

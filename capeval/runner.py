@@ -123,8 +123,9 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
 def _how(options: RunOptions) -> str:
     """What a folder's name adds for a node that is asked otherwise: no way of asking replaces another's run."""
     parts = [
+        folder_name(options.revision) if options.revision and not options.node else "",
         "chat" if options.chat else "",
-        "text" if options.shots_as == "text" else "",
+        "text" if options.chat and options.shots_as == "text" else "",
         f"system{digest(options.system)[:6]}" if options.system else "",
         f"seed{options.seed}" if options.seed else "",
         options.dtype,

@@ -40,7 +40,10 @@ def unit(name: str, place: Path, needs: tuple[str, ...] = (), cost: float = 1.0)
                 needs=needs, cost=cost)  # fmt: skip
 
 
-def test_units_run_after_what_they_need_the_longest_chain_first(tmp_path: Path) -> None:
+def test_units_run_after_what_they_need_the_longest_chain_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     place = tmp_path / "log"
     told: list[tuple[str, int, int]] = []
     units = [
@@ -57,7 +60,7 @@ def test_units_run_after_what_they_need_the_longest_chain_first(tmp_path: Path) 
     assert [about for about in told if about[0] == "middle"][:1] == [("middle", 0, 0)]
     assert [done for name, done, _ in told if name == ALL] == sorted(done for name, done, _ in told if name == ALL)
     assert told[-1] == (ALL, 8, 8)
-    assert "OMP_NUM_THREADS" not in os.environ or os.environ["OMP_NUM_THREADS"] != "1"
+    assert os.environ["OMP_NUM_THREADS"] == "3", "as it was before"
 
 
 def test_a_failure_stops_the_others_at_once_and_is_told_as_it_is(tmp_path: Path) -> None:

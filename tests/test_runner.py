@@ -16,9 +16,10 @@ import pytest
 
 from capeval.digest import digest
 from capeval.errors import BadFileError, EngineError, MissingError, OutputError, PairingError, UsageError
+from capeval.prompting import unfinished
 from capeval.runner import RunOptions, node_name, run, show
 from capeval.shipped import folder
-from capeval.store.runs import Run, load_run
+from capeval.store.runs import Run, as_records, load_run
 from capeval.tracer import compare
 
 PARROT = RunOptions(backend="scripted")
@@ -400,7 +401,8 @@ def test_shots_as_text_are_another_presentation_of_the_same_shots() -> None:
 
 
 def test_a_node_that_is_asked_otherwise_keeps_its_other_runs() -> None:
-    ways = [{}, {"chat": True}, {"chat": True, "shots_as": "text"}, {"system": "Hi."}, {"seed": 1}, {"limit": 2}]
+    ways = [{}, {"chat": True}, {"chat": True, "shots_as": "text"}, {"system": "Hi."}, {"seed": 1}, {"limit": 2},
+            {"revision": "step1"}, {"revision": "step2"}]  # fmt: skip
     for way in ways:
         run("parrot", "smoke", options=replace(PARROT, **({"limit": 1} | way)))
     assert len(list(Path("runs").glob("parrot-smoke*/manifest.json"))) == len(ways)
@@ -414,3 +416,12 @@ def test_a_template_that_refuses_system_messages_shows_them_in_the_first_questio
     [first, *_] = show(str(copy), "smoke", 1, options=RunOptions(chat=True, system="Be brief."))
     text = "".join(piece.text for piece in first.pieces)
     assert text.startswith("[user] Be brief.\n\nQuestion: What is 1 plus 2?") and text.count("Be brief.") == 1
+
+
+def test_answers_that_never_ended_and_count_all_the_same_are_said() -> None:
+    rows = [("plain", "", 1.0), ("plain", "", 0.0), ("read", "strict", 1.0)]
+    frame = as_records([
+        {"task": task, "setting": "s", "item": str(n), "score": score, "finish": "length", "rung": rung,
+         "flag": "" if score else "truncated"} for n, (task, rung, score) in enumerate(rows)
+    ])  # fmt: skip
+    assert unfinished(frame) == {"plain s": {"answers": 2, "right": 1}}

@@ -40,18 +40,18 @@ def test_every_shipped_suite_loads_and_its_files_are_there() -> None:
         assert all(task_file(source).is_file() for source in suite.sources)
 
 
-MISSION = (
+TWELVE = (
     "generation", "knowledge", "icl", "zero_shot", "cot", "code", "ood", "refusal", "chat", "truthfulness", "style",
     "limits",
 )  # fmt: skip
 
 
-def test_every_suite_of_the_mission_is_there_twice_on_benchmarks_and_on_the_lab() -> None:
-    for name in MISSION:
+def test_each_of_the_twelve_suites_is_there_twice_on_benchmarks_and_on_the_lab() -> None:
+    for name in TWELVE:
         for suite in (load_suite(name), load_suite(f"lab/{name}")):
             assert name in {task.capability for task in suite.tasks}, suite.name
-    assert {part.removeprefix("lab/") for part in list_suites() if part.startswith("lab/")} == {*MISSION, "planted"}
-    whole = {task.name for name in (*MISSION, "planted") for task in load_suite(f"lab/{name}").tasks}
+    assert {part.removeprefix("lab/") for part in list_suites() if part.startswith("lab/")} == {*TWELVE, "planted"}
+    whole = {task.name for name in (*TWELVE, "planted") for task in load_suite(f"lab/{name}").tasks}
     assert {task.name for task in load_suite("lab").tasks} == whole
 
 
@@ -59,7 +59,7 @@ def test_every_task_declares_what_it_measures_how_and_whose_it_is() -> None:
     for name in list_suites():
         for task in load_suite(name).tasks:
             where = f"{name}: {task.name}"
-            assert task.capability in {*MISSION, "planted"} or name == "smoke", where
+            assert task.capability in {*TWELVE, "planted"} or name == "smoke", where
             assert task.licence and (task.citation or task.source) and task.settings, where
             assert (task.cluster_role == "none") == (task.cluster == ""), where
             chosen = [s for s in load_suite(name).sources if s.task == task.name]

@@ -14,10 +14,7 @@ from capeval.core import ABSTENTION_COLUMNS, TaskSpec
 from capeval.stats.selective import operating_point
 
 _KEYS = ["node", "setting", "item"]
-POINT_COLUMNS = (
-    "node", "setting", "n", "answered", "wrong",
-    "coverage", "coverage_low", "coverage_high", "risk", "risk_low", "risk_high",
-)  # fmt: skip
+POINT_COLUMNS = tuple(column for column in ABSTENTION_COLUMNS if column != "task")
 
 
 def abstention_table(records: pd.DataFrame, tasks: Iterable[TaskSpec]) -> pd.DataFrame:

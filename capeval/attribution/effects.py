@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from capeval.attribution.gaps import Gap, gaps
-from capeval.attribution.pairing import Cells, estimate, pair, shares
+from capeval.attribution.pairing import Cells, estimate, marks, pair, shares
 from capeval.attribution.sentences import label_of, sentence
 from capeval.attribution.summaries import spec_in
 from capeval.core import EFFECT_COLUMNS, Contrast, TaskSpec, Tree
@@ -30,7 +30,7 @@ ALPHA = 0.05
 SHARE_GAP = 0.10
 """Ends whose missing, truncated or unextracted share differs by more than this can't be compared as capabilities."""
 MIN_CLUSTERS = 6
-"""Below it a cluster sign-flip test can't reach p = .05 (2^-5 · 2 / 2 = .0625 at five)."""
+"""Below it a cluster sign-flip test can't reach p = .05 (2 · 2^-5 = .0625 at five)."""
 FAMILIES = {"within": "within", "difference": "difference"}
 """Multiplicity families; every other kind belongs to the family of the tree's task-level contrasts."""
 
@@ -115,17 +115,12 @@ def _estimate(
     weights = np.array([cell.weight for cell in contrast.cells])
     result = estimate(pairs, weights, spec, alpha=alpha, seed=seed)
     confounds = [*_confounds(tree, contrast), *_read_otherwise(_of_settings(question, spec, cells))]
-    if pairs.reshot and contrast.allow_different_shots:
-        confounds.append(f"different shots on {pairs.reshot} items")
-    if pairs.represented:
-        confounds.append(f"different presentation on {pairs.represented} items")
-    if pairs.reworded:
-        confounds.append(f"different prompt on {pairs.reworded} items")
+    confounds += marks([pairs], shots=contrast.allow_different_shots)
     return row | _numbers(result, spec, alpha) | {
         "dropped": pairs.dropped,
         # of a difference of differences no two scores make the difference
-        "parent_score": _side(pairs.scores, -weights) if len(weights) == 2 else float("nan"),
-        "child_score": _side(pairs.scores, weights) if len(weights) == 2 else float("nan"),
+        "parent_score": _mean_of(pairs.scores, -weights) if len(weights) == 2 else float("nan"),
+        "child_score": _mean_of(pairs.scores, weights) if len(weights) == 2 else float("nan"),
         "confounds": "; ".join(confounds),
         "reason": _unreadable(parts, result, spec),
     }  # fmt: skip
@@ -145,10 +140,10 @@ def _head(tree: Tree, contrast: Contrast, spec: TaskSpec, task: str, setting: st
 def _gap_row(gap: Gap, tree: Tree, alpha: float) -> dict[str, Any]:
     row = _head(tree, gap.contrast, gap.spec, gap.spec.name, gap.setting) | _numbers(gap.estimate, gap.spec, alpha)
     reasons = [_unreadable(list(parts), gap.estimate, gap.spec) for parts in gap.compared]
-    edge = [] if gap.contrast.kind == "within" else _confounds(tree, gap.contrast)
+    of_stage = [] if gap.contrast.kind == "within" else _confounds(tree, gap.contrast)
     return row | {
         "dropped": gap.dropped, "parent_score": gap.reference, "child_score": gap.shifted,
-        "confounds": "; ".join(dict.fromkeys([*gap.confounds, *edge, *_read_otherwise(gap.paired)])),
+        "confounds": "; ".join(dict.fromkeys([*gap.confounds, *of_stage, *_read_otherwise(gap.paired)])),
         "reason": next(filter(None, reasons), ""),
     }  # fmt: skip
 
@@ -178,7 +173,7 @@ def items_needed(se: float, n: int, margin: float, *, alpha: float = ALPHA) -> f
     return float(needed) if needed > n else float("nan")
 
 
-def _side(scores: np.ndarray, weights: np.ndarray) -> float:
+def _mean_of(scores: np.ndarray, weights: np.ndarray) -> float:
     """Mean of the cell with a positive weight."""
     positive = np.clip(weights, 0, None)
     return float((scores @ positive).mean() / positive.sum()) if len(scores) else float("nan")

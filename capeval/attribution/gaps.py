@@ -13,13 +13,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from capeval.attribution.pairing import Cells, Pairs, estimate, pair
+from capeval.attribution.pairing import Cells, Pairs, estimate, marks, pair
 from capeval.attribution.scores import score_of
 from capeval.core import SUMMARIES, Cell, Contrast, TaskSpec, Tree
 from capeval.errors import PairingError
 from capeval.stats.independent import Side, independent_difference
 from capeval.stats.paired import PairedDifference
 from capeval.stats.rates import Interval
+
+GAP = ": gap to "
+"""Between a node or stage and a reference, in the names of such contrasts."""
+
+
+def is_gap(contrasts: pd.Series) -> pd.Series:
+    """Which names of contrasts are those of gaps to other items."""
+    return contrasts.astype(str).str.contains(GAP, regex=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +72,7 @@ def _within(node: str, spec: TaskSpec, reference: TaskSpec, setting: str, cells:
     sides = [score_of(part, task) for part, task in zip(parts, (spec, reference), strict=True)]
     cell = (Cell(node=node, setting=setting, weight=1.0), Cell(node=node, setting=setting, weight=-1.0))
     return Gap(
-        contrast=Contrast(name=f"{node}: gap to {reference.name}", kind="within", cells=cell),
+        contrast=Contrast(name=f"{node}{GAP}{reference.name}", kind="within", cells=cell),
         spec=spec, setting=f"{setting} − {reference.name}", estimate=independent_difference(*sides, alpha=alpha),
         compared=(parts,), shifted=sides[0].mean, reference=sides[1].mean, confounds=("other items",),
     )  # fmt: skip
@@ -81,23 +89,15 @@ def _change(edge: Contrast, tasks: tuple[TaskSpec, TaskSpec], setting: str, cell
     except PairingError:
         return None
     sides = [_side(found, task, alpha) for found, task in zip(pairs, tasks, strict=True)]
-    marks = {
-        f"different {what} on {sum(counts)} items": sum(counts)
-        for what, counts in (
-            ("presentation", [found.represented for found in pairs]),
-            ("prompt", [found.reworded for found in pairs]),
-            ("shots", [found.reshot for found in pairs]),
-        )
-    }
     spec, reference = tasks
     cell = (Cell(node=edge.child, weight=1.0), Cell(node=edge.parent, weight=-1.0))
     return Gap(
         contrast=Contrast(
-            name=f"{edge.name}: gap to {reference.name}", kind="difference", cells=cell, confounds=edge.confounds
+            name=f"{edge.name}{GAP}{reference.name}", kind="difference", cells=cell, confounds=edge.confounds
         ),
         spec=replace(spec, orientation="none"), setting=f"{setting} − {reference.name}",
         estimate=independent_difference(*sides, alpha=alpha), compared=ends, paired=ends,
-        dropped=sum(found.dropped for found in pairs), confounds=tuple(mark for mark, n in marks.items() if n),
+        dropped=sum(found.dropped for found in pairs), confounds=tuple(marks(pairs, shots=edge.allow_different_shots)),
     )  # fmt: skip
 
 

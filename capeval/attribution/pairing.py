@@ -121,6 +121,21 @@ def pair(parts: Sequence[pd.DataFrame], settings: Sequence[str], *, allow_differ
     )
 
 
+def marks(found: Sequence[Pairs], *, shots: bool) -> list[str]:
+    """What differs between the ends of the pairs that were kept, with on how many items.
+
+    Args:
+        found: The pairs that an effect rests on.
+        shots: Whether pairs with different shots were kept.
+    """
+    counts = {
+        "shots": sum(pairs.reshot for pairs in found) * shots,
+        "presentation": sum(pairs.represented for pairs in found),
+        "prompt": sum(pairs.reworded for pairs in found),
+    }
+    return [f"different {what} on {n} items" for what, n in counts.items() if n]
+
+
 def estimate(
     pairs: Pairs, weights: np.ndarray, spec: TaskSpec, *, alpha: float, level: float = 0.95, seed: int = 0
 ) -> PairedDifference:

@@ -49,7 +49,8 @@ def score_of(part: pd.DataFrame, spec: TaskSpec, *, bounded: bool = True) -> Sid
     binary = spec.binary and bool(np.isin(values, (0.0, 1.0)).all())
 
     def interval(level: float) -> Interval:
-        if not bounded and len(values) and not values.std():  # a width of 0 would claim to know all other items
+        constant = spec.unit == "points" and len(values) > 0 and not values.std()
+        if constant and not bounded:  # a width of 0 would claim to know all other items
             return constant_interval(float(values[0]), len(values), level, (-1.0, 1.0))
         return mean_interval(
             values, clusters=clusters, level=level, binary=binary, bounded=bounded and spec.unit == "points"

@@ -97,7 +97,7 @@ def fit(asked: Sequence[Asked], overflow: Callable[[Request], int]) -> list[Aske
         overflow: Tokens of a request that the model's window has no room for, 0 when it fits.
 
     Raises:
-        UsageError: when no item of a file fits even without shots.
+        UsageError: when no item of a file fits even without shots (not where a limit lets only some be looked at).
     """
     return [_fitted(one, overflow) for one in asked]
 
@@ -140,7 +140,7 @@ def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed
     documents = tuple(_documents(one))
     if not documents:
         raise BadFileError(f"{source.path}: the task has no documents")
-    _check_fields(source, documents)
+    _check_labels(source, documents)
     if source.pair_by and len(documents) > 1 and len({document.item for document in documents}) == 1:
         raise BadFileError(f"{source.path}: pair_by gives every document the same name; use what tells them apart")
     _check_metric(task, source, spec, documents[0])
@@ -163,7 +163,7 @@ def _check_turns(task: Any, source: TaskSource) -> None:
         )
 
 
-def _check_fields(source: TaskSource, documents: Sequence[Document]) -> None:
+def _check_labels(source: TaskSource, documents: Sequence[Document]) -> None:
     for key in ("cluster_field", "subset_field"):
         field = getattr(source, key)
         for number, document in enumerate(documents if field else (), start=1):

@@ -1,4 +1,4 @@
-"""Tables beside the ledger: how answers were read, how sure nodes are, what they answer at all.
+"""Tables beside the ledger: what a run scored, how answers were read, how sure nodes are, what they answer at all.
 
 `python -c "from capeval.report.measures import extraction; help(extraction)"`
 """

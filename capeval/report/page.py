@@ -25,7 +25,7 @@ from capeval.report import measures, sources, training
 from capeval.report.figures import known_nodes, tree_drawing
 from capeval.report.findings import CERTAIN, contrasts, counts, findings, headline
 from capeval.report.pack import payload, to_json
-from capeval.report.words import MARKS, clean, cut_notes, dropped_notes, signed
+from capeval.report.words import MARKS, clean, cut_notes, dropped_notes, signed, unfinished_notes
 from capeval.store.files import make_folder, write_text
 from capeval.store.traces import Trace
 
@@ -176,11 +176,12 @@ def _rounded(value: float, unit: str) -> str:
 
 
 def _cut(provenance: Mapping[str, Any]) -> list[str]:
-    """Prompts that models could not read whole, node by node."""
+    """What was left out, cut or not finished, node by node."""
     runs = provenance.get("runs")
     found = runs.items() if isinstance(runs, Mapping) else ()
     return [f"{clean(node)}: {note}" for node, run in found if isinstance(run, Mapping)
-            for note in (*dropped_notes(run.get("dropped")), *cut_notes(run.get("cut")))]  # fmt: skip
+            for note in (*dropped_notes(run.get("dropped")), *cut_notes(run.get("cut")),
+                         *unfinished_notes(run.get("unfinished")))]  # fmt: skip
 
 
 def _facts(value: Any) -> Any:

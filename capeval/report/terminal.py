@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from capeval.attribution.gaps import is_gap
 from capeval.attribution.sentences import amount, beyond, p_text, round_up
 from capeval.core import NO_RUNG, Tree, Verdict
 from capeval.prompting import Prompt
@@ -122,7 +123,7 @@ def print_run(run: Run, seen: Trace, console: Console) -> None:
     _say_rungs(console, seen.rungs)
     _say_calibration(console, seen.calibration)
     _say_abstention(console, seen.abstention)
-    shifted = within["contrast"].astype(str).str.contains(": gap to ", regex=False)
+    shifted = is_gap(within["contrast"])
     for title, part in (("On the same items", within[~shifted]), ("Gaps to other items", within[shifted])):
         if part.empty:
             continue
@@ -209,7 +210,7 @@ def _blocks(
     """Every contrast with the rows to print: its share of the stages' room, or what ranks high among the others.
 
     A contrast within a node keeps its first row however small: it asks another question than the stages do, and a
-    large effect of a stage must not crowd it out.
+    large effect of a stage must not crowd it out. Gaps to other items only rank.
     """
     main = first_metrics(effects, second)
     certain = ranked(main[main["answer"] != "cant_tell"])
@@ -217,7 +218,7 @@ def _blocks(
     each = max(2, limit // max(1, len(stages)))  # every stage has its say before any has its third
     others = certain[certain["kind"] != "edge"]
     kept = others.groupby("contrast", sort=False, observed=True).cumcount() == 0
-    kept &= (others["kind"] == "within") & ~others["contrast"].astype(str).str.contains(": gap to ", regex=False)
+    kept &= (others["kind"] == "within") & ~is_gap(others["contrast"])
     kept |= pd.Series(range(len(others)), index=others.index) < (limit // 2 if stages else limit)
     order = list(dict.fromkeys(c["kind"] for c in found))
     rest = sorted((c for c in found if c["kind"] != "edge"), key=lambda c: order.index(c["kind"]))

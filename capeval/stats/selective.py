@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from capeval.stats.rates import UNKNOWN, Interval, wilson
+from capeval.stats.rates import Interval, wilson
 from capeval.stats.standard_errors import Vector, finite_vector
 
 
@@ -89,22 +89,6 @@ def excess_aurc(confidence: ArrayLike, wrong: ArrayLike) -> float:
     """AURC minus that of the best order: 0 when every right answer is surer than every wrong one."""
     losses = finite_vector(wrong)
     return aurc(confidence, losses) - aurc(-losses, losses)
-
-
-def aurc_interval(
-    confidence: ArrayLike, wrong: ArrayLike, *, level: float = 0.95, samples: int = 2000, seed: int = 0
-) -> Interval:
-    """Percentile bootstrap interval of `aurc` over independent items (Efron & Tibshirani 1993, ch. 13).
-
-    NaN for fewer than two items; of width 0 when all answers are right or all are wrong, as any bootstrap's is then.
-    """
-    sure, losses = _sorted(confidence, wrong)
-    if len(sure) < 2:
-        return UNKNOWN
-    draw = np.random.default_rng(seed)
-    chosen = (draw.integers(len(sure), size=len(sure)) for _ in range(samples))
-    low, high = np.quantile([aurc(sure[i], losses[i]) for i in chosen], [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
 
 
 def operating_point(answered: ArrayLike, wrong: ArrayLike, level: float = 0.95) -> OperatingPoint:

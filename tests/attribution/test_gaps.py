@@ -88,3 +88,13 @@ def test_fewer_than_six_clusters_tell_no_gap() -> None:
              for task, k in (("sums", 55), ("shifted", 5))]  # fmt: skip
     [gap] = ledger(tree, cells(pd.concat(parts)), tree.edges()).to_dict("records")
     assert gap["reason"] == "fewer than six clusters (4)"
+
+
+def test_an_item_that_was_dropped_confounds_nothing() -> None:
+    tree = chain("base", "tuned", tasks=(PLAIN, SHIFTED))
+    parts = [answers(node, task, 100, 200).assign(shots="a") for node in ("base", "tuned")
+             for task in ("sums", "shifted")]  # fmt: skip
+    parts[3].loc[0, "shots"] = "b"
+    rows = ledger(tree, cells(pd.concat(parts)), tree.edges())
+    [row] = rows[rows["kind"] == "difference"].to_dict("records")
+    assert row["confounds"] == "" and row["dropped"] == 1

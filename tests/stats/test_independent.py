@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from capeval.stats.independent import Side, independent_difference, mover
-from capeval.stats.rates import UNKNOWN, Interval, mean_interval, newcombe_independent, wilson
+from capeval.stats.rates import UNKNOWN, Interval, mean_interval, newcombe_independent, t_quantile, wilson
 
 
 def rate(k: int, n: int) -> Side:
@@ -70,18 +71,15 @@ def test_mover_of_equal_errors_is_the_usual_sum_of_squares() -> None:
     assert (found.low, found.high) == pytest.approx((0.0, 1.0))
 
 
-def test_few_clusters_give_no_small_p_by_chance() -> None:
-    rng = np.random.default_rng(1)
-    small = wrong = 0
-    for _ in range(2000):
-        sides = []
-        for _ in range(2):
-            labels = np.repeat(np.arange(6), 10)
-            values = rng.normal(size=6)[labels] + rng.normal(size=60)
-            interval = lambda level, v=values, c=labels: mean_interval(v, clusters=c, level=level)  # noqa: E731
-            sides.append(Side(mean=float(values.mean()), n=60, interval=interval, clusters=labels))
-        p = independent_difference(*sides).p
-        small += p <= 0.001
-        wrong += p <= 0.05
-    assert small <= 7, "2 of 2,000 are expected; with a normal's tail it would be twice as many"
-    assert wrong <= 0.06 * 2000
+def test_few_clusters_have_the_tails_of_a_t() -> None:
+    labels = np.repeat(np.arange(6), 10)
+
+    def side(mean: float) -> Side:
+        return Side(mean=mean, n=60, clusters=labels,
+                    interval=lambda level: Interval(mean - t_quantile((1 + level) / 2, 5), mean + t_quantile((1 + level) / 2, 5)))  # fmt: skip # noqa: E501
+
+    found = independent_difference(side(5.0), side(0.0))
+    # two errors of 1 with five degrees of freedom each: Welch gives ten
+    expected = 2 * stats.t.sf(5.0 / (np.sqrt(2) * t_quantile(0.975, 5) / t_quantile(0.975, 10)), 10)
+    assert found.p == pytest.approx(expected) and found.n_clusters == 6
+    assert found.p > 2 * stats.norm.sf(5.0 / np.sqrt(2))
