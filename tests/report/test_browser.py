@@ -46,6 +46,10 @@ class Page:
     def open(self, fragment: str = "") -> None:
         self.browser.get("about:blank")
         self.browser.get(self.address + fragment)
+        # the driver may come back before the page's own script has drawn it
+        self.wait(
+            lambda: self.run("return document.readyState === 'complete' && !!document.querySelector('#ledger tr')")
+        )
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.browser.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
@@ -286,7 +290,7 @@ def test_a_trained_node_shows_its_curves_and_samples(page: Page) -> None:
     page.click("#theme")
     page.wait(lambda: page.run(lines) == 2 * 4)
     page.open(page.run("return location.hash"))
-    page.wait(lambda: page.texts("#training-name") == ["ppo"])
+    assert page.texts("#training-name") == ["ppo"]
 
 
 def test_training_follows_the_page(page: Page, trace: Trace) -> None:
@@ -296,7 +300,7 @@ def test_training_follows_the_page(page: Page, trace: Trace) -> None:
     page.click(".node", names.index("lonely"))
     assert page.texts("#training-name") == ["sft"]
     page.open("#edge=sft+%E2%86%92+ppo")
-    page.wait(lambda: page.texts("#training-name") == ["ppo"])
+    assert page.texts("#training-name") == ["ppo"]
 
 
 def test_hostile_samples_stay_text(page: Page) -> None:
