@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from capeval import cli
 from capeval.core import Suite
 from capeval.suites import load_suite
 
 WINDOW = 4096
 _STEPS = 160
+
+
+@pytest.fixture
+def capeval(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Run a command line in this process: (exit code, stdout, stderr)."""
+
+    def command(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["capeval", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return command
 
 
 @pytest.fixture(scope="session")

@@ -9,23 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from capeval import cli
 from capeval.store.runs import save_run
 from tests.records import run_of
-
-
-@pytest.fixture
-def capeval(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Run a command line in this process: (exit code, stdout, stderr)."""
-
-    def command(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["capeval", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return command
 
 
 @pytest.fixture

@@ -12,25 +12,12 @@ from typing import Any
 import pytest
 
 import capeval as package
-from capeval import cli
 from capeval.harness.inventory import data
 from capeval.harness.layouts import LAYOUTS
 from capeval.harness.mirror import DataSource, load_data
 from tests.published import MMLU, lines, write_mirror
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    def run(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["capeval", *args])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture
@@ -47,8 +34,8 @@ def nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_all_data_sets_are_listed_with_items_licence_and_file(mirror: Path, command: Any) -> None:
-    code, out, _ = command("data")
+def test_all_data_sets_are_listed_with_items_licence_and_file(mirror: Path, capeval: Any) -> None:
+    code, out, _ = capeval("data")
     assert code == 0 and f"CAPEVAL_DATA: {mirror}" in out
     assert all(line.startswith(one.name) for one, line in zip(LAYOUTS, out.splitlines()[2:], strict=True))
     rows = {line.split()[0]: line.split() for line in out.splitlines()[2:]}
@@ -59,9 +46,9 @@ def test_all_data_sets_are_listed_with_items_licence_and_file(mirror: Path, comm
     assert data() == package.data()
 
 
-def test_one_data_set_in_detail_by_its_short_name_or_id(mirror: Path, command: Any) -> None:
-    code, out, _ = command("data", "mmlu")
-    assert code == 0 and command("data", "cais/mmlu")[1] == out
+def test_one_data_set_in_detail_by_its_short_name_or_id(mirror: Path, capeval: Any) -> None:
+    code, out, _ = capeval("data", "mmlu")
+    assert code == 0 and capeval("data", "cais/mmlu")[1] == out
     assert out.startswith("mmlu · mirror\n") and f"{mirror}/mmlu/test_20_per_subject.jsonl" in out
     assert "2 of 14,042" in out and "columns: question, subject, choices, answer" in out
     assert "how to get it" not in out
@@ -69,41 +56,41 @@ def test_one_data_set_in_detail_by_its_short_name_or_id(mirror: Path, command: A
     assert (truthful.layout.name, generation.layout.name) == ("truthfulqa-mc", "truthfulqa-gen")
 
 
-def test_json_says_the_same(mirror: Path, command: Any) -> None:
-    code, out, _ = command("data", "gsm8k", "--json")
+def test_json_says_the_same(mirror: Path, capeval: Any) -> None:
+    code, out, _ = capeval("data", "gsm8k", "--json")
     [row] = json.loads(out)
     assert code == 0 and row["state"] == "mirror" and row["columns"] == ["question", "answer"]
     assert row["splits"][0] == {
         "split": "test", "items": 1, "whole": 1319, "where": f"{mirror}/gsm8k/test.jsonl",
     }  # fmt: skip
-    assert len(json.loads(command("data", "--json")[1])) == len(LAYOUTS)
+    assert len(json.loads(capeval("data", "--json")[1])) == len(LAYOUTS)
 
 
-def test_a_corrupt_file_is_shown_in_the_table(mirror: Path, command: Any) -> None:
+def test_a_corrupt_file_is_shown_in_the_table(mirror: Path, capeval: Any) -> None:
     (mirror / "mmlu" / "dev.jsonl").write_text(lines(MMLU[0] | {"answer": "E"}))
-    code, out, _ = command("data")
+    code, out, _ = capeval("data")
     assert code == 0 and "malformed, see below" in out
     assert f"! mmlu: the data file {mirror}/mmlu/dev.jsonl is malformed: item 1: the answer 'E'" in out
-    code, out, _ = command("data", "mmlu")
+    code, out, _ = capeval("data", "mmlu")
     assert code == 2 and "malformed: the data file" in out and "how to get it: put mmlu/test.jsonl" in out
 
 
-def test_what_is_missing_says_how_to_get_it(nothing: Path, command: Any) -> None:
-    code, out, _ = command("data")
+def test_what_is_missing_says_how_to_get_it(nothing: Path, capeval: Any) -> None:
+    code, out, _ = capeval("data")
     assert code == 0 and "CAPEVAL_DATA: not set" in out
     assert f"{len(LAYOUTS)} not here; `capeval data gsm8k` says how to get it" in out
-    code, out, _ = command("data", "mmlu")
+    code, out, _ = capeval("data", "mmlu")
     assert code == 3 and "put mmlu/test.jsonl into the folder CAPEVAL_DATA (https://github.com/hendrycks/test)" in out
     assert "let a run load cais/mmlu from the hub" in out
-    code, out, _ = command("data", "addsub", "--json")
+    code, out, _ = capeval("data", "addsub", "--json")
     assert code == 3 and "from the hub" not in json.loads(out)[0]["remedy"]
 
 
-def test_wrong_names_and_folders_are_errors(nothing: Path, command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, out, err = command("data", "mmul")
+def test_wrong_names_and_folders_are_errors(nothing: Path, capeval: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = capeval("data", "mmul")
     assert (code, out) == (2, "") and "unknown data set 'mmul'; did you mean 'mmlu'? `capeval data`" in err
     monkeypatch.setenv("CAPEVAL_DATA", str(nothing / "nowhere"))
-    assert command("data")[0] == 3
+    assert capeval("data")[0] == 3
 
 
 def test_the_hubs_layout_is_found_too(nothing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
