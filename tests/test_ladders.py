@@ -192,6 +192,9 @@ def test_a_scorer_that_fails_on_every_item_is_an_error_and_on_some_leaves_them_m
     assert scored({"q": "?", "a": "0"}, {"q": "!", "a": "1"}) == [True, False]
     with pytest.raises(BadFileError, match="own.yaml: no item could be scored; the first says: .*ZeroDivisionError"):
         scored({"q": "?", "a": "0"})
+    (home / "fns.py").write_text("def score(doc, results):\n    return {} if results[0] else {'exact_match': 0}\n")
+    with pytest.raises(BadFileError, match="own.yaml: no metric 'exact_match'"):
+        scored({"q": "?", "a": "1"})
 
 
 def test_unknown_rungs_get_a_did_you_mean(home: Path) -> None:

@@ -16,7 +16,7 @@ from capeval.core import Request, Suite, TaskSource, TaskSpec
 from capeval.digest import digest
 from capeval.errors import BadFileError, MissingError, UsageError, not_among
 from capeval.harness.forms import Form, after_turns, form_of
-from capeval.harness.taskfile import SHOT_SEED, blaming, build, check_choices, check_fields, templates_compiled_once
+from capeval.harness.taskfile import SHOT_SEED, blaming, build, check_document, templates_compiled_once
 from capeval.store.items import item_digest
 
 
@@ -52,6 +52,11 @@ class Asked:
     def filter(self) -> str:
         """The filter that counts, the strictest of a ladder."""
         return self.ladder[0]
+
+    @property
+    def metric(self) -> str:
+        """The metric that counts: the source's own, or the task's."""
+        return self.source.metric or self.spec.metric
 
     @property
     def presentation(self) -> str:
@@ -143,7 +148,7 @@ def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed
     _check_labels(source, documents)
     if source.pair_by and len(documents) > 1 and len({document.item for document in documents}) == 1:
         raise BadFileError(f"{source.path}: pair_by gives every document the same name; use what tells them apart")
-    _check_metric(task, source, spec, documents[0])
+    _check_metric(one, documents[0])
     return replace(one, documents=documents)
 
 
@@ -174,8 +179,9 @@ def _check_labels(source: TaskSource, documents: Sequence[Document]) -> None:
                 raise BadFileError(f"{source.path}: document {number} has no '{field}', which names its {what}")
 
 
-def _check_metric(task: Any, source: TaskSource, spec: TaskSpec, document: Document) -> None:
+def _check_metric(one: Asked, document: Document) -> None:
     """Filter and score nothing at all once: what is wrong with either is then known before any model is asked."""
+    task = one.task
     for instance in document.instances:
         instance.resps, instance.filtered_resps = [""] * (instance.repeats or 1), {}
     if task.OUTPUT_TYPE == "generate_until":
@@ -186,16 +192,14 @@ def _check_metric(task: Any, source: TaskSource, spec: TaskSpec, document: Docum
         results = task.process_results(document.doc, [nothing[i.request_type] for i in document.instances])
     except Exception:  # some metrics can't score nothing; the real answers will tell
         return
-    name = source.metric or spec.metric
-    if name not in results:
-        raise BadFileError(f"{source.path}: {not_among('metric', name, results)}")
+    if one.metric not in results:
+        raise BadFileError(f"{one.source.path}: {not_among('metric', one.metric, results)}")
 
 
 def _documents(one: Asked, too_long: Callable[[Document], bool] | None = None) -> Iterator[Document]:
     """As lm-eval's `build_all_requests`, with the shots noted; whole shots are left out while a prompt is too long."""
     for number, doc in one.task.doc_iterator(rank=0, limit=one.limit, world_size=1):
-        check_fields(one.source.path, one.task, doc, number + 1)
-        check_choices(one.source.path, one.task, doc, number + 1)
+        check_document(one.source.path, one.task, doc, number + 1)
         draw = one.task.sampler.rnd.getstate() if hasattr(one.task, "sampler") else None
         shots = one.task.config.num_fewshot
         document = _document(one, doc, number, shots, draw)

@@ -77,7 +77,7 @@ def _row(asked: Asked, document: Document, replies: Replies) -> dict[str, Any]:
     rung = _rung(asked, instances, cut=any(reply.finish == "length" for reply in flat))
     filtered = [instance.filtered_resps[rung or asked.filter] for instance in instances]
     results, problem = ({}, error) if error else _results(asked, document.doc, filtered)
-    score = _score(asked, results) if results else math.nan
+    score = math.nan if problem else _score(asked, results)
     row = {
         "task": asked.spec.name,
         "capability": asked.spec.capability,
@@ -118,7 +118,7 @@ def scoring_rules(asked: Sequence[Asked]) -> dict[str, str]:
     """By "task setting cluster": digest of the filter and metric that decide the score, for runs to be compared by."""
     rules = {}
     for one in asked:
-        config, metric = one.task.config, one.source.metric or one.spec.metric
+        config, metric = one.task.config, one.metric
         filters = [f for name in one.ladder for f in config.filter_list or () if f.get("name") == name]
         metrics = [m for m in config.metric_list or () if m.get("metric") == metric]
         rule = json.dumps(
@@ -141,7 +141,7 @@ def _results(asked: Asked, doc: Any, filtered: list[Any]) -> tuple[dict[str, Any
 
 
 def _score(asked: Asked, results: dict[str, Any]) -> float:
-    name = asked.source.metric or asked.spec.metric
+    name = asked.metric
     if name not in results:
         raise BadFileError(f"{asked.source.path}: {not_among('metric', name, results)}")
     value = _number(name, results[name], asked)
@@ -200,4 +200,4 @@ def _scored(asked: Asked, document: Document, replies: list[Reply]) -> dict[str,
         return {"response": f"{logprobs[0]:.6g}", "extracted": None}
     choices = [samples[0].continuation.strip() or samples[0].text for samples in document.requests]
     response = json.dumps(list(zip(choices, logprobs, strict=True)), ensure_ascii=False)
-    return {"response": response, "extracted": likeliest(choices, logprobs, asked.source.metric or asked.spec.metric)}
+    return {"response": response, "extracted": likeliest(choices, logprobs, asked.metric)}

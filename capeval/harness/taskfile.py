@@ -90,8 +90,8 @@ def build(source: TaskSource) -> Any:
     return task
 
 
-def check_fields(path: str, task: Any, doc: Any, number: int) -> None:
-    """Refuse an item whose question or answer would be the word None: the document lacks what the template names.
+def check_document(path: str, task: Any, doc: Any, number: int) -> None:
+    """Refuse an item that can't be asked, or that nobody could answer rightly.
 
     Args:
         path: The task file, for the message.
@@ -102,29 +102,24 @@ def check_fields(path: str, task: Any, doc: Any, number: int) -> None:
     Raises:
         BadFileError: naming the file, the key, the document and the field.
     """
+    where = f"{path}: document {number}"
+    _check_fields(where, task, doc)
+    if task.OUTPUT_TYPE == "multiple_choice":
+        _check_choices(where, task, doc)
+
+
+def _check_fields(where: str, task: Any, doc: Any) -> None:
+    """A field that is not there would be shown as the word None."""
     for key in ("doc_to_text", "doc_to_target"):
         template = getattr(task.config, key, None)
         for field in _FIELD.findall(template) if isinstance(template, str) and isinstance(doc, dict) else ():
             if field in doc and doc[field] is None:
-                raise BadFileError(f"{path}: document {number} has no '{field}', which {key} shows")
+                raise BadFileError(f"{where} has no '{field}', which {key} shows")
 
 
-def check_choices(path: str, task: Any, doc: Any, number: int) -> None:
-    """Refuse an item that nobody could answer rightly: fewer than two choices, an empty one, no right one.
-
-    Args:
-        path: The task file, for the message.
-        task: lm-eval's task.
-        doc: The document.
-        number: Its place in the file, from 1.
-
-    Raises:
-        BadFileError: naming the file, the key and the document.
-    """
-    if task.OUTPUT_TYPE != "multiple_choice":
-        return
+def _check_choices(where: str, task: Any, doc: Any) -> None:
+    """Fewer than two choices, an empty one, or no right one."""
     choices = task.doc_to_choice(doc)
-    where = f"{path}: document {number}"
     if len(choices) < 2 or any(not str(choice) for choice in choices):
         what = "an empty choice" if len(choices) > 1 else f"{len(choices)} choice{'s' * (len(choices) != 1)}"
         raise BadFileError(f"{where}: doc_to_choice gives {what}; a choice needs at least two texts with content")
