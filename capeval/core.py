@@ -58,7 +58,9 @@ RECORD_COLUMNS: dict[str, str] = {
 NO_RUNG = "not found"
 """Stands where a ladder found no answer."""
 
-FLAGS = ("", "truncated", "unextracted", "refused", "empty")
+WHY_WRONG = ("truncated", "unextracted", "refused", "empty")
+"""What an answer can be beyond being wrong; its shares stand beside the scores."""
+FLAGS = ("", *WHY_WRONG)
 
 SUMMARIES: dict[str, str] = {
     "slope": "points per doubling of 1 + k: least-squares slope of an item's score on log2(1 + k) over k-shot settings",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from capeval.core import TaskSpec
+from capeval.core import WHY_WRONG, TaskSpec
 from capeval.errors import PairingError
 from capeval.stats.paired import PairedDifference, paired_difference
 
@@ -53,9 +53,7 @@ def cells(records: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
     if records.empty:
         return {}
     keys = ["node", "task", "setting", "item"]
-    flagged = {
-        flag: (records["flag"] == flag).astype(float) for flag in ("truncated", "unextracted", "refused", "empty")
-    }
+    flagged = {flag: (records["flag"] == flag).astype(float) for flag in WHY_WRONG}
     scored = records["score"].notna()
     # a missing sample must count neither as wrong nor as flagged
     frame = records[[*keys, *_TEXTS, "score"]].assign(

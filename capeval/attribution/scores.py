@@ -7,7 +7,7 @@ import pandas as pd
 
 from capeval.attribution.pairing import Cells
 from capeval.attribution.summaries import spec_in
-from capeval.core import RUNG_COLUMNS, SCORE_COLUMNS, TaskSpec, Tree
+from capeval.core import RUNG_COLUMNS, SCORE_COLUMNS, WHY_WRONG, TaskSpec, Tree
 from capeval.stats.independent import Side
 from capeval.stats.rates import Interval, constant_interval, mean_interval
 
@@ -27,7 +27,7 @@ def score_table(tree: Tree, cells: Cells) -> pd.DataFrame:
                 "node": node, "task": task, "setting": setting, "capability": spec.capability,
                 "score": side.mean, "low": ends.low, "high": ends.high, "n": side.n, "missing": len(part) - side.n,
                 **{flag: float(scored[flag].mean()) if len(scored) else 0.0
-                   for flag in ("truncated", "unextracted", "refused", "empty")},
+                   for flag in WHY_WRONG},
                 "n_clusters": labels.nunique() if (labels != "").any() else 0,
                 "metric": spec.metric, "orientation": spec.orientation, "unit": spec.unit, "chance": spec.chance,
             }

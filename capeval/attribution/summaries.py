@@ -16,11 +16,9 @@ import numpy as np
 import pandas as pd
 
 from capeval.attribution.pairing import Cells
-from capeval.core import TaskSpec, Tree
+from capeval.core import WHY_WRONG, TaskSpec, Tree
 from capeval.digest import digest
 from capeval.suites import shots_of
-
-_FLAGS = ("truncated", "unextracted", "refused", "empty")
 
 
 def with_summaries(tree: Tree, cells: Cells) -> dict[tuple[str, str, str], pd.DataFrame]:
@@ -98,7 +96,7 @@ def _summary(summary: str, settings: Sequence[str], parts: Sequence[pd.DataFrame
     aligned = [part.loc[shared] for part in parts]
     scores = np.column_stack([part["score"].to_numpy(float) for part in aligned])
     values = scores.max(axis=1) - scores.min(axis=1) if summary == "spread" else scores @ weights(summary, settings)
-    flags = {flag: np.mean([part[flag].to_numpy(float) for part in aligned], axis=0) for flag in _FLAGS}
+    flags = {flag: np.mean([part[flag].to_numpy(float) for part in aligned], axis=0) for flag in WHY_WRONG}
     # the cells of two nodes pair only if every setting was shown alike
     alike = {column: _together(aligned, column) for column in ("shots", "presentation", "prompt_digest")}
     return aligned[0].assign(score=values, rung="", **flags, **alike)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from capeval.core import NO_RUNG
-from capeval.report.words import clean, number
+from capeval.report.words import bounds, clean, number
 
 Row = dict[str, Any]
 WIDE, HIGH = 120, 36
@@ -24,7 +24,7 @@ def scores(table: pd.DataFrame) -> list[Row]:
         {
             **{key: clean(row[key]) for key in ("task", "setting", "metric")}, "n": f"{int(row['n']):,}",
             "score": number(row["score"], str(row["unit"])),
-            "interval": f"[{number(row['low'], str(row['unit']))}, {number(row['high'], str(row['unit']))}]",
+            "interval": bounds(row["low"], row["high"], str(row["unit"])),
             "better": {"higher": "higher", "lower": "lower"}.get(str(row["orientation"]), "neither"),
             "chance": number(row["chance"], str(row["unit"])) if row["chance"] else "–",
         }
@@ -57,8 +57,8 @@ def calibration(table: pd.DataFrame) -> list[Row]:
         {
             **{key: clean(row[key]) for key in ("node", "task", "setting")},
             **{key: number(row[key], "points") for key in ("accuracy", "confidence", "ece", "ece_if_calibrated")},
-            "interval": _interval(row["low"], row["high"]), "brier": f"{row['brier']:.3f}", "n": f"{int(row['n']):,}",
-            "aurc": f"{row['aurc']:.3f}", "excess": f"{row['aurc_excess']:.3f}", **_picture(str(row["curve"])),
+            "interval": bounds(row["low"], row["high"], "points"), "n": f"{int(row['n']):,}",
+            "brier": f"{row['brier']:.3f}", "aurc": f"{row['aurc']:.3f}", **_picture(str(row["curve"])),
         }
         for row in table.to_dict("records")
     ]  # fmt: skip
@@ -81,12 +81,8 @@ def abstention(table: pd.DataFrame) -> list[Row]:
         {
             **{key: clean(row[key]) for key in ("node", "task", "setting")},
             "coverage": number(row["coverage"], "points"), "risk": number(row["risk"], "points"),
-            "coverage_interval": _interval(row["coverage_low"], row["coverage_high"]),
-            "risk_interval": _interval(row["risk_low"], row["risk_high"]), "n": f"{int(row['n']):,}",
+            "coverage_interval": bounds(row["coverage_low"], row["coverage_high"], "points"),
+            "risk_interval": bounds(row["risk_low"], row["risk_high"], "points"), "n": f"{int(row['n']):,}",
         }
         for row in table.to_dict("records")
     ]  # fmt: skip
-
-
-def _interval(low: float, high: float) -> str:
-    return f"[{number(low, 'points')}, {number(high, 'points')}]"

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from capeval.attribution.gaps import is_gap
 from capeval.attribution.sentences import amount, beyond, p_text, round_up
-from capeval.core import NO_RUNG, Tree, Verdict
+from capeval.core import NO_RUNG, WHY_WRONG, Tree, Verdict
 from capeval.prompting import Prompt
 from capeval.report.findings import contrasts, counts, findings, first_metrics, headline, kind_words, ranked
 from capeval.report.lines import STYLES, lines, room, say, shortened, widths_of
@@ -23,6 +23,7 @@ from capeval.report.words import (
     MARKS,
     STATUS_MARKS,
     answer_text,
+    bounds,
     clean,
     count_text,
     cut_notes,
@@ -112,8 +113,8 @@ def print_run(run: Run, seen: Trace, console: Console) -> None:
     cells: list[list[str]] = [["task · setting", "score", "95 % interval", "n", "metric", "notes"]]
     for row in scores.to_dict("records"):
         unit = str(row["unit"])
-        bounds = f"[{number(row['low'], unit)}, {number(row['high'], unit)}]"
-        cells.append([task_name(row), number(row["score"], unit), bounds, count_text(row), clean(row["metric"]),
+        ends = bounds(row["low"], row["high"], unit)
+        cells.append([task_name(row), number(row["score"], unit), ends, count_text(row), clean(row["metric"]),
                       _flags(row)])  # fmt: skip
     lines(console, cells, align="lrrrll", head=True)
     told = run.manifest
@@ -280,7 +281,7 @@ def _what_it_takes(row: Mapping[Any, Any]) -> str:
 
 
 def _flags(row: Mapping[Any, Any]) -> str:
-    shares = [f"{row[name]:.0%} {name}" for name in ("truncated", "unextracted", "refused", "empty") if row[name] > 0]
+    shares = [f"{row[name]:.0%} {name}" for name in WHY_WRONG if row[name] > 0]
     return ", ".join(shares + ([f"{int(row['missing'])} missing"] if row["missing"] else []))
 
 
@@ -320,10 +321,10 @@ def _say_calibration(console: Console, table: pd.DataFrame) -> None:
     cells = [["  task · setting", "right", "sure", "error", "95 % interval", "by luck", "Brier", "AURC", "n"]]
     for row in table.to_dict("records"):
         shown = [number(row[key], "points") for key in ("accuracy", "confidence", "ece")]
-        bounds = f"[{number(row['low'], 'points')}, {number(row['high'], 'points')}]"
+        ends = bounds(row["low"], row["high"], "points")
         luck = number(row["ece_if_calibrated"], "points")
         told = [f"{row[key]:.3f}" for key in ("brier", "aurc")]
-        cells.append([f"  {task_name(row)}", *shown, bounds, luck, *told, count_text(row)])
+        cells.append([f"  {task_name(row)}", *shown, ends, luck, *told, count_text(row)])
     lines(console, cells, align="lrrrrrrrr", head=True)
 
 
@@ -337,8 +338,8 @@ def _say_abstention(console: Console, table: pd.DataFrame) -> None:
     for row in table.to_dict("records"):
         told = [f"  {task_name(row)}"]
         for key in ("coverage", "risk"):
-            bounds = f"[{number(row[f'{key}_low'], 'points')}, {number(row[f'{key}_high'], 'points')}]"
-            told += [number(row[key], "points"), bounds]
+            ends = bounds(row[f"{key}_low"], row[f"{key}_high"], "points")
+            told += [number(row[key], "points"), ends]
         cells.append([*told, count_text(row)])
     lines(console, cells, align="lrrrrr", head=True)
 

@@ -57,6 +57,11 @@ def interval(low: float, high: float, unit: str) -> str:
     return f"[{signed(low, unit)}, {signed(high, unit)}]"
 
 
+def bounds(low: float, high: float, unit: str) -> str:
+    """The interval of a score: `[24.2, 47.6]`."""
+    return f"[{number(low, unit)}, {number(high, unit)}]"
+
+
 def delta(value: float, low: float, high: float, unit: str) -> str:
     """A difference with its interval: `−21.3 [−33.0, −9.0]`."""
     return f"{signed(value, unit)} {interval(low, high, unit)}".strip()
