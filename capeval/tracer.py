@@ -17,13 +17,20 @@ import pandas as pd
 
 from capeval import runner
 from capeval.attribution.abstention import abstention_table
+from capeval.attribution.anatomy import anatomy_table
 from capeval.attribution.calibration import calibration_table
+from capeval.attribution.claims import claims_table
 from capeval.attribution.effects import ALPHA, ledger
+from capeval.attribution.factorial import factorial_table
 from capeval.attribution.flips import flip_table
+from capeval.attribution.origin import origin_table
 from capeval.attribution.pairing import cells
 from capeval.attribution.published import load_published, published_effects
+from capeval.attribution.reasoning import reasoning_table
+from capeval.attribution.scaling import scaling_table
 from capeval.attribution.scores import rung_table, score_table
 from capeval.attribution.summaries import with_summaries
+from capeval.attribution.unlock import unlock_table
 from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree
 from capeval.digest import digest_file
 from capeval.errors import MissingError, PairingError, UsageError, unknown
@@ -96,15 +103,33 @@ def trace_runs(tree: Tree, runs: Mapping[str, Run], options: TraceOptions) -> Tr
     return assemble(tree, records, alpha=options.alpha, seed=options.seed, provenance=provenance)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elicited:
+    """What was asked beyond the suite, where an edge needed it."""
+
+    answers: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Parents' records in other settings (`columns.RECORD_COLUMNS` with `node` in front)."""
+    reads: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """What parents make of their children's chains of thought."""
+
+
 def assemble(
-    tree: Tree, records: pd.DataFrame, *, alpha: float = ALPHA, seed: int = SEED, provenance: Mapping[str, Any]
+    tree: Tree,
+    records: pd.DataFrame,
+    *,
+    alpha: float = ALPHA,
+    seed: int = SEED,
+    elicited: Elicited | None = None,
+    provenance: Mapping[str, Any],
 ) -> Trace:
-    """The trace of a tree whose records are at hand (columns of `core.RECORD_COLUMNS` with `node` in front)."""
+    """The trace of a tree whose records are at hand (columns of `columns.RECORD_COLUMNS` with `node` in front)."""
     if not ALPHAS[0] <= alpha <= ALPHAS[1]:
         raise UsageError(f"alpha must lie between {ALPHAS[0]:g} and {ALPHAS[1]:g}; it is {alpha}")
     collapsed = with_summaries(tree, cells(records))
     edges = tree.edges()
     published = load_published({s.name: s.published for s in tree.stages if s.published})
+    flips = flip_table(records, edges, points={t.name for t in tree.tasks if t.unit == "points"})
+    beyond = elicited or Elicited()
     return Trace(
         tree=tree,
         effects=ledger(tree, collapsed, (*edges, *tree.contrasts), alpha=alpha, seed=seed),
@@ -114,7 +139,14 @@ def assemble(
         abstention=abstention_table(records, tree.tasks),
         published=published,
         published_effects=published_effects(tree, published),
-        flips=flip_table(records, edges, points={t.name for t in tree.tasks if t.unit == "points"}),
+        flips=flips,
+        anatomy=anatomy_table(tree, collapsed, flips),
+        origin=origin_table(tree, collapsed, alpha=alpha, seed=seed),
+        factorial=factorial_table(tree, collapsed, alpha=alpha, seed=seed),
+        scaling=scaling_table(tree, collapsed, alpha=alpha, seed=seed),
+        unlock=unlock_table(tree, collapsed, beyond.answers, alpha=alpha, seed=seed),
+        reasoning=reasoning_table(tree, collapsed, beyond.reads, alpha=alpha, seed=seed),
+        claims=claims_table(tree, collapsed, alpha=alpha, seed=seed),
         provenance={"alpha": alpha, "level": 0.95, "seed": seed, **provenance},
     )
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from capeval.attribution.published import load_published, published_effects, published_table
-from capeval.core import CERTAINTIES, PUBLISHED_COLUMNS, PUBLISHED_EFFECT_COLUMNS
+from capeval.columns import PUBLISHED_COLUMNS, PUBLISHED_EFFECT_COLUMNS
+from capeval.core import CERTAINTIES
 from capeval.shipped import folder
 from capeval.zoo import load_tree, tree_names
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 import capeval
-from capeval.core import LEDGER_COLUMNS, Stage, TaskSpec
+from capeval.columns import LEDGER_COLUMNS
+from capeval.core import Stage, TaskSpec
 from capeval.errors import BadFileError, MissingError, OutputError, PairingError, UsageError
 from capeval.store.runs import Run, make_manifest, save_run
 from capeval.store.traces import load_trace, save_trace

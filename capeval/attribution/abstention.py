@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from capeval.core import ABSTENTION_COLUMNS, TaskSpec
+from capeval.columns import ABSTENTION_COLUMNS
+from capeval.core import TaskSpec
 from capeval.stats.selective import operating_point
 
 _KEYS = ["node", "setting", "item"]
@@ -21,11 +22,11 @@ def abstention_table(records: pd.DataFrame, tasks: Iterable[TaskSpec]) -> pd.Dat
     """The operating points of all tasks that say what an abstention saves (`TaskSpec.abstention`).
 
     Args:
-        records: Columns of `core.RECORD_COLUMNS` with `node` in front.
+        records: Columns of `columns.RECORD_COLUMNS` with `node` in front.
         tasks: What is known of the tasks.
 
     Returns:
-        Columns of `core.ABSTENTION_COLUMNS`, possibly without rows.
+        Columns of `columns.ABSTENTION_COLUMNS`, possibly without rows.
     """
     frames = []
     for spec in tasks:
@@ -42,7 +43,7 @@ def operating_points(
     """Coverage and risk of every node and setting, an answer an item (sample 0).
 
     Args:
-        records: Columns of `core.RECORD_COLUMNS` with `node` in front.
+        records: Columns of `columns.RECORD_COLUMNS` with `node` in front.
         abstained: Task whose score is 1 where the answer abstains.
         correct: Task of the same items whose score is 1 where the answer is right.
         unanswerable: Tasks scored like `abstained` whose items have no answer: any answer to them is wrong.

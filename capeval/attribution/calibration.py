@@ -15,7 +15,8 @@ from collections.abc import Hashable, Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from capeval.core import CALIBRATION_COLUMNS, TaskSpec
+from capeval.columns import CALIBRATION_COLUMNS
+from capeval.core import TaskSpec
 from capeval.stats.calibration import adaptive_ece, ece_if_calibrated, ece_interval, top_label_brier
 from capeval.stats.selective import aurc, excess_aurc, risk_coverage
 
@@ -27,7 +28,7 @@ def calibration_table(records: pd.DataFrame, tasks: Iterable[TaskSpec]) -> pd.Da
     """Calibration of every node, task and setting that has choices.
 
     Args:
-        records: Rows with `core.RECORD_COLUMNS`, with or without `node`.
+        records: Rows with `columns.RECORD_COLUMNS`, with or without `node`.
         tasks: What is known of the tasks; those that don't say `calibration` are left out.
 
     Returns:

@@ -19,7 +19,8 @@ from capeval.attribution.gaps import Gap, gaps
 from capeval.attribution.pairing import Cells, estimate, marks, pair, shares
 from capeval.attribution.sentences import label_of, sentence
 from capeval.attribution.summaries import spec_in
-from capeval.core import EFFECT_COLUMNS, Contrast, TaskSpec, Tree
+from capeval.columns import EFFECT_COLUMNS
+from capeval.core import Contrast, TaskSpec, Tree
 from capeval.errors import PairingError
 from capeval.stats.answers import decide, inside_margin
 from capeval.stats.multiplicity import benjamini_hochberg
@@ -58,7 +59,7 @@ def ledger(
         seed: Of the cluster sign-flip test.
 
     Returns:
-        One row per effect, columns of `core.EFFECT_COLUMNS`.
+        One row per effect, columns of `columns.EFFECT_COLUMNS`.
     """
     specs = {task.name: task for task in tree.tasks}
     rows = [
@@ -261,6 +262,7 @@ def _answered(frame: pd.DataFrame, alpha: float) -> pd.DataFrame:
         labels.append(label_of(answer, str(row["orientation"])))
         sentences.append(sentence(row, alpha=alpha))
     frame["answer"], frame["label"], frame["reason"], frame["sentence"] = answers, labels, reasons, sentences
+    frame["grade"] = "D"
     frame["n_needed"] = frame["n_needed"].astype(float).where(frame["answer"] == "cant_tell")
     return frame
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from capeval.core import FLIP_COLUMNS, Contrast
+from capeval.columns import FLIP_COLUMNS
+from capeval.core import Contrast
 
 _SHOWN = ("score", "flag", "response")
 BIG = 0.5
@@ -12,12 +13,12 @@ BIG = 0.5
 
 
 def flip_table(records: pd.DataFrame, contrasts: tuple[Contrast, ...], *, points: set[str]) -> pd.DataFrame:
-    """Items whose score changed by at least half between parent and child; columns of `core.FLIP_COLUMNS`.
+    """Items whose score changed by at least half between parent and child; columns of `columns.FLIP_COLUMNS`.
 
     Samples are averaged inside the item, as in the ledger; the answer shown is the first sample's.
 
     Args:
-        records: Columns of `core.RECORD_COLUMNS` with `node` in front.
+        records: Columns of `columns.RECORD_COLUMNS` with `node` in front.
         contrasts: Two-cell contrasts between nodes, usually the edges.
         points: Tasks whose scores lie between 0 and 1; others have no flips.
     """
@@ -38,7 +39,7 @@ def flip_table(records: pd.DataFrame, contrasts: tuple[Contrast, ...], *, points
             pd.DataFrame(
                 {
                     "kind": contrast.kind, "parent": contrast.parent, "child": contrast.child,
-                    **{key: both[key] for key in keys}, "cluster": both["cluster_parent"], **ends,
+                    **{key: both[key] for key in keys}, "cluster": both["cluster_parent"], **ends, "cause": "",
                 }
             )
         )  # fmt: skip

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from capeval.core import WHY_WRONG, TaskSpec
+from capeval.columns import WHY_WRONG
+from capeval.core import TaskSpec
 from capeval.errors import PairingError
 from capeval.stats.paired import PairedDifference, paired_difference
 
@@ -48,7 +49,7 @@ def cells(records: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
     """Collapse records to one row per item: samples are averaged inside the item, subsets get cells of their own.
 
     Args:
-        records: Columns of `core.RECORD_COLUMNS` with `node` in front.
+        records: Columns of `columns.RECORD_COLUMNS` with `node` in front.
     """
     if records.empty:
         return {}

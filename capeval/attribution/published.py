@@ -14,7 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from capeval.core import PUBLISHED_COLUMNS, PUBLISHED_EFFECT_COLUMNS, Tree
+from capeval.columns import PUBLISHED_COLUMNS, PUBLISHED_EFFECT_COLUMNS
+from capeval.core import Tree
 from capeval.errors import BadFileError
 from capeval.shipped import folder
 from capeval.stats.rates import newcombe_independent, wilson
@@ -60,8 +61,8 @@ def load_published(names: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
         names: Node → the names under which the table lists it.
 
     Returns:
-        `core.PUBLISHED_COLUMNS`, nodes in the order of `names`; values and intervals in the metric's own unit (percent
-        for rates). Conflicting values of other sources stand in the note.
+        `columns.PUBLISHED_COLUMNS`, nodes in the order of `names`; values and intervals in the metric's own unit
+        (percent for rates). Conflicting values of other sources stand in the note.
     """
     rows = []
     table = published_table() if any(names.values()) else None
@@ -79,10 +80,10 @@ def published_effects(tree: Tree, published: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         tree: Its edges count, in the reading that the tree is drawn with.
-        published: `core.PUBLISHED_COLUMNS`.
+        published: `columns.PUBLISHED_COLUMNS`.
 
     Returns:
-        `core.PUBLISHED_EFFECT_COLUMNS`; the interval is missing unless the metric is a rate with both n known.
+        `columns.PUBLISHED_EFFECT_COLUMNS`; the interval is missing unless the metric is a rate with both n known.
     """
     rows: list[dict[str, Any]] = []
     key = ["benchmark", "setting", "metric"]

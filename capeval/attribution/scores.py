@@ -7,13 +7,14 @@ import pandas as pd
 
 from capeval.attribution.pairing import Cells
 from capeval.attribution.summaries import spec_in
-from capeval.core import RUNG_COLUMNS, SCORE_COLUMNS, WHY_WRONG, TaskSpec, Tree
+from capeval.columns import RUNG_COLUMNS, SCORE_COLUMNS, WHY_WRONG
+from capeval.core import TaskSpec, Tree
 from capeval.stats.independent import Side
 from capeval.stats.rates import Interval, constant_interval, mean_interval
 
 
 def score_table(tree: Tree, cells: Cells) -> pd.DataFrame:
-    """Score every cell; columns of `core.SCORE_COLUMNS`. Intervals are clustered where clusters are sampled."""
+    """Score every cell; columns of `columns.SCORE_COLUMNS`. Intervals are clustered where clusters are sampled."""
     specs = {task.name: task for task in tree.tasks}
     rows = []
     for (node, task, setting), part in cells.items():
@@ -61,7 +62,7 @@ def score_of(part: pd.DataFrame, spec: TaskSpec, *, bounded: bool = True) -> Sid
 
 
 def rung_table(cells: Cells) -> pd.DataFrame:
-    """Where answers were found: columns of `core.RUNG_COLUMNS`, for the tasks that have a ladder."""
+    """Where answers were found: columns of `columns.RUNG_COLUMNS`, for the tasks that have a ladder."""
     rows = []
     for (node, task, setting), part in cells.items():
         if not (part["rung"] != "").any():

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from capeval.attribution.pairing import Cells
-from capeval.core import WHY_WRONG, TaskSpec, Tree
+from capeval.columns import WHY_WRONG
+from capeval.core import TaskSpec, Tree
 from capeval.digest import digest
 from capeval.suites import shots_of
 

@@ -2,7 +2,7 @@
 
 >>> asked = prepare(load_suite("smoke"), Form(), limit=2)     # doctest: +SKIP
 >>> requests = requests_of(asked)                             # → any backend, which gives a Reply to each
->>> records(asked, replies)                                   # one row per document, `core.RECORD_COLUMNS`
+>>> records(asked, replies)                                   # one row per document, `columns.RECORD_COLUMNS`
 
 lm-eval builds the prompts, filters the answers and scores them, so any YAML task of its own or of a user runs unchanged
 and scores as `lm_eval` itself scores it.

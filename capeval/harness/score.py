@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from capeval.core import NO_RUNG, Reply
+from capeval.columns import NO_RUNG
+from capeval.core import Reply
 from capeval.digest import digest
 from capeval.errors import BadFileError, not_among
 from capeval.harness.prepare import Asked, Document

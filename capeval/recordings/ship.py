@@ -44,7 +44,7 @@ def build(tree: str, data: Path) -> pd.DataFrame:
         data: Folder that holds recorded/ (and gsm8k/, math_ood/, bbh/, bias/ for gpt-3.5).
 
     Returns:
-        `node` and those of `core.RECORD_COLUMNS` that carry information, one block a node, task and setting.
+        `node` and those of `columns.RECORD_COLUMNS` that carry information, one block a node, task and setting.
 
     Raises:
         UsageError: for a tree that has no recorded outputs.

@@ -61,7 +61,7 @@ def findings(effects: pd.DataFrame, second_metrics: Collection[str] = ()) -> pd.
     """The certain effects, ranked; a task's subset is left to the ledger when the whole task says the same.
 
     Args:
-        effects: Columns of `core.EFFECT_COLUMNS`.
+        effects: Columns of `columns.EFFECT_COLUMNS`.
         second_metrics: Tasks that are left to the ledger (`Tree.second_metrics`).
     """
     main = first_metrics(effects, second_metrics)

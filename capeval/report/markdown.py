@@ -30,7 +30,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]|~#])")
 
 
 def markdown_effects(frame: pd.DataFrame) -> str:
-    """The ledger's rows as a table, most telling first; columns of `core.EFFECT_COLUMNS`."""
+    """The ledger's rows as a table, most telling first; columns of `columns.EFFECT_COLUMNS`."""
     head = ["contrast", "task · setting", "n", "scores", "difference [95 %]", "p adj.", "answer"]
     rows = []
     for row in ranked(frame).to_dict("records"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from capeval.core import NO_RUNG
+from capeval.columns import NO_RUNG
 from capeval.report.words import bounds, clean, number
 
 Row = dict[str, Any]

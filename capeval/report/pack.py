@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from capeval.core import EFFECT_COLUMNS, FLIP_COLUMNS, PUBLISHED_COLUMNS, PUBLISHED_EFFECT_COLUMNS, SCORE_COLUMNS
+from capeval.columns import EFFECT_COLUMNS, FLIP_COLUMNS, PUBLISHED_COLUMNS, PUBLISHED_EFFECT_COLUMNS, SCORE_COLUMNS
 from capeval.report import sources, training
 from capeval.report.findings import contrasts, kind_words, ranked
 from capeval.store.files import finite

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from capeval import shipped
 from capeval.attribution.sentences import amount, p_text
 from capeval.core import STAGE_KINDS
-from capeval.report import measures, sources, training
+from capeval.report import anatomy, claims, factorial, measures, origin, reasoning, scaling, sources, training, unlock
 from capeval.report.figures import known_nodes, tree_drawing
 from capeval.report.findings import CERTAIN, contrasts, counts, findings, headline
 from capeval.report.pack import payload, to_json
@@ -33,6 +33,11 @@ FILE = "report.html"
 SCRIPTS = ("data.js", "sources.js", "heatmap.js", "forest.js", "ledger.js", "detail.js", "training.js", "report.js")
 """One scope, in this order; report.js starts the page."""
 PLOTLY = "vendor/plotly-cartesian.min.js"
+PARTS = {
+    "claims": claims, "origin": origin, "unlock": unlock, "anatomy": anatomy, "factorial": factorial,
+    "scaling": scaling, "reasoning": reasoning,
+}  # fmt: skip
+"""What is attributed beyond the ledger: each has rows of its own and a template in parts/."""
 HEADLINES = 5
 """Findings of each sort that stand open; the rest is one click away."""
 
@@ -116,6 +121,7 @@ def _story(trace: Trace) -> dict[str, Any]:
         "extraction": measures.extraction(trace.rungs),
         "calibration": measures.calibration(trace.calibration),
         "abstention": measures.abstention(trace.abstention),
+        "parts": {name: part.story(trace) for name, part in PARTS.items()},
         "published": len(trace.published),
         "alpha": f"{trace.provenance.get('alpha', 0.05):g}".replace("0.", "."),
         "provenance": _facts({"tree_digest": tree.digest, **trace.provenance}),

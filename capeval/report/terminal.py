@@ -15,8 +15,10 @@ from rich.console import Console
 
 from capeval.attribution.gaps import is_gap
 from capeval.attribution.sentences import amount, beyond, p_text, round_up
-from capeval.core import NO_RUNG, WHY_WRONG, Tree, Verdict
+from capeval.columns import NO_RUNG, WHY_WRONG
+from capeval.core import Tree, Verdict
 from capeval.prompting import Prompt
+from capeval.report import anatomy, claims, factorial, origin, reasoning, scaling, unlock
 from capeval.report.findings import contrasts, counts, findings, first_metrics, headline, kind_words, ranked
 from capeval.report.lines import STYLES, lines, room, say, shortened, widths_of
 from capeval.report.words import (
@@ -70,6 +72,8 @@ def print_trace(trace: Trace, console: Console, *, rows: int = ROWS) -> None:
         if len(found) > FINDINGS:
             say(console, (f"  … and {len(found) - FINDINGS} more", "dim"))
     shown = _print_contrasts(effects, trace.tree.second_metrics(), console, rows)
+    for part in (claims, origin, unlock, anatomy, factorial, scaling, reasoning):
+        part.say_part(trace, console)
     say(console)
     left = len(effects) - shown
     if left:
@@ -87,7 +91,7 @@ def _how_to_get_data(tree: Tree) -> str:
 
 
 def print_effects(frame: pd.DataFrame, console: Console) -> None:
-    """A comparison: every effect, then what is needed where nothing can be told; columns of `core.EFFECT_COLUMNS`."""
+    """A comparison: every effect, then what is needed where nothing can be told (`columns.EFFECT_COLUMNS`)."""
     if frame.empty:
         say(console, ("nothing to compare: the two sides share no task and setting", "dim"))
         return

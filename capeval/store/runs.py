@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capeval.core import FLAGS, RECORD_COLUMNS, TaskSpec
+from capeval.columns import FLAGS, RECORD_COLUMNS
+from capeval.core import TaskSpec
 from capeval.errors import BadFileError, UsageError
 from capeval.store.files import (
     make_folder,
@@ -33,7 +34,7 @@ FORMAT = 1
 _TEXT = ("task", "capability", "setting", "subset", "item", "cluster", "shots", "presentation", "prompt_digest",
          "finish", "flag", "error", "rung")  # fmt: skip
 _OPTIONAL_TEXT = ("response", "extracted")
-_NUMBERS = ("score", "n_tokens", "length")
+_NUMBERS = ("score", "n_tokens", "length", "lenient", "steps", "slips")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class Run:
     manifest: Mapping[str, Any]
     """format, node, checkpoint, suite, tasks, contrasts, settings, versions, seeds, host, command, seconds."""
     records: pd.DataFrame
-    """One row per item and sample; columns of `core.RECORD_COLUMNS`."""
+    """One row per item and sample; columns of `columns.RECORD_COLUMNS`."""
 
     @property
     def tasks(self) -> tuple[TaskSpec, ...]:

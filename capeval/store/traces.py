@@ -14,7 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from capeval.core import LEDGER_COLUMNS, Cell, Contrast, Link, Stage, TaskSpec, Tree
+from capeval.columns import LEDGER_COLUMNS
+from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree
 from capeval.digest import digest, digest_file
 from capeval.errors import BadFileError, UsageError
 from capeval.store.files import (
@@ -30,7 +31,10 @@ from capeval.store.files import (
 from capeval.strict import build, mapping, mappings
 
 FORMAT = 1
-_TABLES = ("effects", "scores", "published", "published_effects", "flips", "rungs", "calibration", "abstention")
+_TABLES = (
+    "effects", "scores", "published", "published_effects", "flips", "rungs", "calibration", "abstention",
+    "anatomy", "origin", "factorial", "scaling", "unlock", "reasoning", "claims",
+)  # fmt: skip
 TRAINING = "training.json"
 
 
@@ -40,21 +44,35 @@ class Trace:
 
     tree: Tree
     effects: pd.DataFrame
-    """The ledger: `core.EFFECT_COLUMNS`, one row per contrast, task and setting."""
+    """The ledger: `columns.EFFECT_COLUMNS`, one row per contrast, task and setting."""
     scores: pd.DataFrame
-    """`core.SCORE_COLUMNS`, one row per node, task and setting."""
+    """`columns.SCORE_COLUMNS`, one row per node, task and setting."""
     rungs: pd.DataFrame
-    """`core.RUNG_COLUMNS`, by which rung of the ladder answers were found."""
+    """`columns.RUNG_COLUMNS`, by which rung of the ladder answers were found."""
     calibration: pd.DataFrame
-    """`core.CALIBRATION_COLUMNS`, for the tasks that ask for it."""
+    """`columns.CALIBRATION_COLUMNS`, for the tasks that ask for it."""
     abstention: pd.DataFrame
-    """`core.ABSTENTION_COLUMNS`, for the tasks that say what an abstention saves."""
+    """`columns.ABSTENTION_COLUMNS`, for the tasks that say what an abstention saves."""
     published: pd.DataFrame
-    """`core.PUBLISHED_COLUMNS`."""
+    """`columns.PUBLISHED_COLUMNS`."""
     published_effects: pd.DataFrame
-    """`core.PUBLISHED_EFFECT_COLUMNS`."""
+    """`columns.PUBLISHED_EFFECT_COLUMNS`."""
     flips: pd.DataFrame
-    """`core.FLIP_COLUMNS`, edges only."""
+    """`columns.FLIP_COLUMNS`, edges only."""
+    anatomy: pd.DataFrame
+    """`columns.ANATOMY_COLUMNS`, edges only."""
+    origin: pd.DataFrame
+    """`columns.ORIGIN_COLUMNS`."""
+    factorial: pd.DataFrame
+    """`columns.FACTORIAL_COLUMNS`, where the tree holds a 2 × 2."""
+    scaling: pd.DataFrame
+    """`columns.SCALING_COLUMNS`, where the tree holds several sizes."""
+    unlock: pd.DataFrame
+    """`columns.UNLOCK_COLUMNS`."""
+    reasoning: pd.DataFrame
+    """`columns.REASONING_COLUMNS`, where a child's chains were read by its parent."""
+    claims: pd.DataFrame
+    """`columns.CLAIM_COLUMNS`."""
     provenance: Mapping[str, Any]
     """command, created, versions, digests, alpha, level, seed, counts of rows, runs of evaluated nodes."""
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

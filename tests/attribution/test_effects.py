@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from capeval.attribution.effects import ledger
 from capeval.attribution.pairing import cells
-from capeval.core import ANSWERS, EFFECT_COLUMNS, Contrast, TaskSpec, Tree
+from capeval.columns import EFFECT_COLUMNS
+from capeval.core import ANSWERS, Contrast, TaskSpec, Tree
 from tests.records import TASK, chain, contrast, records
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capeval.core import FLAGS
+from capeval.columns import FLAGS
 from capeval.errors import UsageError
 from capeval.recordings.scorers import SCORERS, score
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from capeval.core import RECORD_COLUMNS
+from capeval.columns import RECORD_COLUMNS
 from capeval.errors import BadFileError, MissingError, UsageError
 from capeval.recordings import ship
 from capeval.recordings.sources.behaviour import crows_golds

@@ -9,17 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capeval.core import (
-    PUBLISHED_COLUMNS,
-    PUBLISHED_EFFECT_COLUMNS,
-    Cell,
-    Contrast,
-    Link,
-    Stage,
-    TaskSpec,
-    Tree,
-    Verdict,
-)
+from capeval.columns import PUBLISHED_COLUMNS, PUBLISHED_EFFECT_COLUMNS
+from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree, Verdict
 from capeval.store.runs import as_records, with_node
 from capeval.store.traces import Trace
 from capeval.tracer import assemble
@@ -176,6 +167,8 @@ def make_trace() -> Trace:
         tree=found.tree, effects=found.effects, scores=found.scores, flips=found.flips, rungs=found.rungs,
         calibration=found.calibration,
         abstention=found.abstention,
+        **{name: getattr(found, name) for name in
+           ("anatomy", "origin", "factorial", "scaling", "unlock", "reasoning", "claims")},
         published=published, published_effects=effects, provenance=found.provenance, training=TRAINING,
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from capeval.core import ABSTENTION_COLUMNS, CALIBRATION_COLUMNS, RUNG_COLUMNS
+from capeval.columns import ABSTENTION_COLUMNS, CALIBRATION_COLUMNS, RUNG_COLUMNS
 from capeval.report.measures import abstention, calibration, extraction
 from capeval.report.page import render
 from capeval.store.traces import Trace

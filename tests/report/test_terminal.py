@@ -12,7 +12,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from capeval.core import SCORE_COLUMNS, TaskSpec, Verdict
+from capeval.columns import SCORE_COLUMNS
+from capeval.core import TaskSpec, Verdict
 from capeval.report.terminal import print_effects, print_gate, print_run, print_table, print_trace
 from capeval.report.words import clean, cut_notes, interval, number, short_p, signed
 from capeval.store.runs import Run, as_records, make_manifest

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capeval.core import RECORD_COLUMNS
+from capeval.columns import RECORD_COLUMNS
 from capeval.errors import BadFileError, UsageError
 from capeval.store.runs import (
     as_records,

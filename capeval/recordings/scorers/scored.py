@@ -14,7 +14,7 @@ class Scored:
     extracted: str | None
     """The answer that was taken from the output; None when none could be taken."""
     flag: str = ""
-    """`empty`, `unextracted` or '': one of `core.FLAGS`."""
+    """`empty`, `unextracted` or '': one of `columns.FLAGS`."""
 
 
 ABSENT = Scored(score=None, extracted=None)

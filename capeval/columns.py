@@ -1,0 +1,363 @@
+"""The columns of every table that travels: records, and what is made of them. A name, and what it says.
+
+Tables travel as pandas DataFrames (Parquet on disk); what else travels is in `core`. Standard library only.
+"""
+
+from __future__ import annotations
+
+RECORD_COLUMNS: dict[str, str] = {
+    "task": "what is asked; pairs only with itself",
+    "capability": "the suite's capability that the task counts for",
+    "setting": "how it is asked: direct, cot, few-shot, zero-shot, a prompt's name",
+    "subset": "a part of the task that is also estimated on its own (answerable); empty when there is none",
+    "item": "digest of the document, with #2, #3 … for its repetitions",
+    "cluster": "what the item shares with others (BBH subtask, article); empty when there is none",
+    "sample": "0, 1 … when an item is asked several times",
+    "score": "a float, or missing; missing is never 0",
+    "shots": "digest (or label) of what was shown besides the question's presentation; pairs must agree in it",
+    "presentation": "digest (or label) of the form: document or chat template, system prompt; may differ, marked",
+    "prompt_digest": "digest of the full text that was sent; empty when unknown",
+    "response": "what the model said; missing when only numbers are kept",
+    "extracted": "what the filter took from it; missing when nothing could be extracted",
+    "finish": "why generation ended: stop, length, or empty for log-likelihoods",
+    "n_tokens": "tokens generated, or missing",
+    "length": "characters answered, or missing",
+    "flag": "truncated, unextracted, refused, empty or '' : why an answer counts as wrong beyond being wrong",
+    "rung": "the filter of the ladder that found the answer, `not found` where none did; empty without a ladder",
+    "lenient": "score of the same answer with its form forgiven (the gold found in a sentence), or missing",
+    "steps": "reasoning steps in the answer (sentences or lines before the final one), or missing",
+    "slips": "calculations in the answer that are wrong when computed again, or missing where there are none to check",
+    "error": "an engine's, API's or data set's failure; then the score is missing",
+}
+"""One row per item and sample. A tree's records have the column `node` in front."""
+
+NO_RUNG = "not found"
+"""Stands where a ladder found no answer."""
+
+WHY_WRONG = ("truncated", "unextracted", "refused", "empty")
+"""What an answer can be beyond being wrong; its shares stand beside the scores."""
+
+FLAGS = ("", *WHY_WRONG)
+
+EFFECT_COLUMNS: dict[str, str] = {
+    "tree": "name of the tree",
+    "kind": "edge, path, sibling, within, cross-size, release or difference",
+    "parent": "the node that is subtracted",
+    "child": "the node that it is subtracted from",
+    "capability": "what the task measures",
+    "task": "task, or task:subset",
+    "setting": "how it was asked; 'cot − direct' within a node, 'cot − ood-gsm8k' for a gap to other items",
+    "n": "items that both ends have a score for; of a gap to other items those of both sets",
+    "dropped": "items that only one end has, or with a missing score, or with different shots",
+    "gained": "items on which the child is better",
+    "lost": "items on which the child is worse",
+    "delta": "child − parent, in the score's unit (0.02 = 2 points); its sign is not turned for lower-is-better",
+    "low": "lower end of the marginal 95 % interval of delta",
+    "high": "upper end of it",
+    "p": "two-sided p",
+    "p_adjusted": "after Benjamini-Hochberg within the family",
+    "mde": "smallest true difference that this many items would have shown with 80 % power",
+    "answer": "gained, lost, equivalent or cant_tell",
+    "confounds": "what else differs between the ends, joined by '; '",
+    "contrast": "name of the contrast",
+    "label": "the answer in words for this metric: gained, lost, increased, decreased, equivalent, can't tell",
+    "reason": "why it can't be told, or 'negligible', or ''",
+    "orientation": "which way the metric is better",
+    "metric": "name of the metric",
+    "unit": "points or the metric's own unit",
+    "margin": "differences inside ±margin count as equivalent",
+    "parent_score": "mean of the parent on the paired items; of a node's gap that of the reference",
+    "child_score": "mean of the child on the paired items; of a node's gap that of the shifted set",
+    "low_equivalence": "lower end of the 1 − 2α (90 %) interval that equivalence and gates are judged by",
+    "high_equivalence": "upper end of it",
+    "se": "standard error of delta",
+    "n_clusters": "clusters among the paired items; 0 when there are none",
+    "low_clustered": "for strata: the interval that generalises to other tasks of the kind; else missing",
+    "high_clustered": "likewise",
+    "n_needed": "items that telling ±margin would take, from the observed discordance; missing if n suffices",
+    "method": "test and interval used",
+    "family": "which effects share the multiplicity adjustment",
+    "sentence": "the verdict in words",
+    "certainty": "how sure the parent link is, for edges; else ''",
+    "grade": "evidence: A (three trained seeds and a control), B (adjusted p), C (unadjusted p), D (none of these)",
+}
+"""Columns of the effect ledger; the first nineteen are the stable interface of summary.json."""
+
+LEDGER_COLUMNS = tuple(EFFECT_COLUMNS)[:19]
+
+SCORE_COLUMNS: dict[str, str] = {
+    "node": "name of the node",
+    "task": "task, or task:subset",
+    "setting": "how it was asked",
+    "capability": "what the task measures",
+    "score": "mean over items (several samples of one item are averaged first)",
+    "low": "lower end of the 95 % interval",
+    "high": "upper end of it",
+    "n": "items with a score",
+    "missing": "items without one (engine, API or data errors)",
+    "truncated": "share of answers cut by the length limit, among items with a score",
+    "unextracted": "share from which no answer could be extracted",
+    "refused": "share that refused",
+    "empty": "share that said nothing",
+    "n_clusters": "clusters among the items; 0 when there are none",
+    "metric": "name of the metric",
+    "orientation": "which way it is better",
+    "unit": "points or the metric's own unit",
+    "chance": "score of a guesser",
+}
+"""Columns of a trace's score table: one row per node, task and setting."""
+
+RUNG_COLUMNS: dict[str, str] = {
+    "node": "name of the node",
+    "task": "task, or task:subset",
+    "setting": "how it was asked",
+    "rung": "filter of the ladder that found the answers, or `not found`",
+    "n": "items",
+    "share": "of the items of this node, task and setting",
+    "score": "mean over the items of this rung",
+}
+"""By which rung of the extraction ladder answers were found: one row per node, task, setting and rung."""
+
+CALIBRATION_COLUMNS: dict[str, str] = {
+    "node": "name of the node",
+    "task": "task",
+    "setting": "how it was asked",
+    "n": "items whose choices have log-probabilities",
+    "accuracy": "share of right ones among them",
+    "confidence": "mean probability of the choice taken; above the accuracy: too sure",
+    "brier": "mean (confidence − right)²",
+    "ece": "adaptive calibration error, bins of equal mass",
+    "low": "lower end of its 95 % interval",
+    "high": "upper end",
+    "ece_if_calibrated": "the error that luck alone gives on as many items",
+    "aurc": "mean risk (share wrong) of the k surest answers over all k: the area under the risk-coverage curve",
+    "aurc_excess": "how much of it a better order of the same answers would save",
+    "curve": "JSON: [coverage, risk] at some of the curve's points, the surest answers first",
+}
+"""How sure a node is against how right it is: one row per node, task and setting."""
+
+ABSTENTION_COLUMNS: dict[str, str] = {
+    "node": "name of the node",
+    "task": "task that scores whether an answer abstains",
+    "setting": "how it was asked",
+    "n": "items, those without an answer included",
+    "answered": "items that were answered",
+    "wrong": "answers that are wrong; any answer to an item without one is",
+    "coverage": "share of the items that were answered",
+    "coverage_low": "lower end of its 95 % interval",
+    "coverage_high": "upper end",
+    "risk": "share of the answers that are wrong",
+    "risk_low": "lower end of its 95 % interval",
+    "risk_high": "upper end",
+}
+"""What a node answers, and how often it is wrong when it does: one row per node, task and setting."""
+
+PUBLISHED_COLUMNS: dict[str, str] = {
+    "node": "name of the node",
+    "benchmark": "what was asked, in the source's words",
+    "setting": "how",
+    "metric": "which metric",
+    "value": "the published score, in the metric's own unit",
+    "low": "lower end of the 95 % Wilson interval; missing when n_items is unknown or the metric is no rate",
+    "high": "upper end of it",
+    "n_items": "items behind the score, or missing",
+    "source": "citation",
+    "read_at": "where in the source",
+    "note": "caveats",
+}
+"""Published aggregates: context and unpaired intervals, never paired."""
+
+PUBLISHED_EFFECT_COLUMNS: dict[str, str] = {
+    "parent": "the node that is subtracted",
+    "child": "the node that it is subtracted from",
+    "benchmark": "what was asked",
+    "setting": "how",
+    "metric": "which metric",
+    "parent_value": "published score of the parent",
+    "child_value": "published score of the child",
+    "delta": "child − parent",
+    "low": "lower end of the unpaired 95 % interval (Newcombe), or missing",
+    "high": "upper end of it",
+    "n_parent": "items behind the parent's score, or missing",
+    "n_child": "items behind the child's",
+    "source": "citations of both ends",
+    "same_source": "whether both ends come from one source",
+}
+
+FLIP_COLUMNS: dict[str, str] = {
+    "kind": "kind of the contrast",
+    "parent": "the node that is subtracted",
+    "child": "the node that it is subtracted from",
+    "task": "task",
+    "setting": "how it was asked",
+    "item": "digest of the document",
+    "cluster": "cluster of the item",
+    "parent_score": "score of the parent",
+    "child_score": "score of the child",
+    "parent_flag": "flag of the parent's answer",
+    "child_flag": "flag of the child's answer",
+    "parent_response": "what the parent said, or missing",
+    "child_response": "what the child said, or missing",
+    "cause": "why the item was lost or gained: one of `attribution.anatomy.CAUSES`",
+}
+"""Items on which the two ends of an edge differ."""
+
+ANATOMY_COLUMNS: dict[str, str] = {
+    "kind": "kind of the contrast",
+    "parent": "the node that is subtracted",
+    "child": "the node that it is subtracted from",
+    "task": "task",
+    "setting": "how it was asked",
+    "cause": "one of `attribution.anatomy.CAUSES`",
+    "n": "items that both ends have a score for",
+    "lost": "items that were lost by this cause",
+    "gained": "items that were gained by it",
+    "net": "what the cause adds to the difference child − parent; over all causes they add up to it",
+    "low": "lower end of the 95 % interval of net",
+    "high": "upper end of it",
+    "share": "of the items lost on this contrast, task and setting, or missing where none was lost",
+}
+"""The difference of two nodes, split by why items flipped: one row per contrast, task, setting and cause."""
+
+ORIGIN_COLUMNS: dict[str, str] = {
+    "path": "nodes from root to leaf, joined by ' → '",
+    "leaf": "the last node",
+    "capability": "what the task measures",
+    "task": "task, or task:subset",
+    "setting": "how it was asked",
+    "node": "node whose stage this row is about; the root's row holds its own score",
+    "parent": "the node before it on the path that was asked; '' for the root",
+    "role": "root, origin, gave, took or none",
+    "score": "mean of the node on the items that the whole path shares",
+    "contribution": "node − parent on those items; the root's score and all contributions add up to the leaf's score",
+    "low": "lower end of the 95 % interval of the contribution",
+    "high": "upper end of it",
+    "p": "two-sided p of no contribution",
+    "p_adjusted": "after Benjamini-Hochberg over all stages of all paths",
+    "n": "items that the whole path shares",
+    "support": "share of bootstrap draws of items in which this stage gives the most",
+    "left": "share of the largest gain that is left at the leaf, in the origin's row; else missing",
+    "orientation": "which way the metric is better",
+    "unit": "points or the metric's own unit",
+    "confounds": "what else differs between the ends of the stage",
+    "sentence": "the verdict on the path in words, in the origin's row (in the root's where no stage is the origin)",
+}
+"""Which stage of a path gave a capability: one row per root-to-leaf path, task, setting and node."""
+
+FACTORIAL_COLUMNS: dict[str, str] = {
+    "design": "names of the four nodes: neither, first only, second only, both",
+    "factors": "what the two factors are: code × instructions",
+    "task": "task, or task:subset",
+    "setting": "how it was asked",
+    "capability": "what the task measures",
+    "effect": "first factor, second factor or interaction",
+    "n": "items that all four nodes have a score for",
+    "delta": "size of the effect, in the score's unit",
+    "low": "lower end of the 95 % interval",
+    "high": "upper end of it",
+    "p": "two-sided p",
+    "p_adjusted": "after Benjamini-Hochberg over all factorial effects",
+    "mde": "smallest true effect that this many items would have shown with 80 % power",
+    "answer": "gained, lost, equivalent or cant_tell",
+    "unit": "points or the metric's own unit",
+    "margin": "differences inside ±margin count as equivalent",
+    "seeds": "training seeds behind it; 1 where only the items' error is known",
+    "seed_low": "lower end of the 95 % t interval over seeds, or missing",
+    "seed_high": "upper end of it",
+    "confounds": "what else differs between the four nodes",
+    "sentence": "the verdict in words",
+}
+"""2 × 2 designs: one row per task, setting and effect."""
+
+SCALING_COLUMNS: dict[str, str] = {
+    "series": "what is compared over sizes: the stage kind, or what its nodes are called",
+    "axis": "parameters, tokens or instruction types",
+    "nodes": "names of the nodes in ascending order, joined by ', '",
+    "sizes": "their sizes, joined by ', '",
+    "task": "task, or task:subset",
+    "setting": "how it was asked; 'cot − direct' for the gain of reasoning",
+    "capability": "what the task measures",
+    "n": "items that all sizes have a score for",
+    "slope": "score gained per tenfold size, within items",
+    "low": "lower end of the 95 % interval of the slope",
+    "high": "upper end of it",
+    "p": "two-sided p of no slope",
+    "p_adjusted": "after Benjamini-Hochberg over all slopes",
+    "change": "size at which the score begins to rise, or missing (fewer than five sizes, or no bend that is certain)",
+    "change_low": "lower end of its 95 % interval",
+    "change_high": "upper end of it",
+    "p_change": "p of a bend against a straight line, or missing",
+    "continuous": "the continuous companion (log-probability of the gold, Brier) that the same is shown for, or ''",
+    "warning": "what to beware of: a jump in the thresholded metric only, sizes too few",
+    "unit": "points or the metric's own unit",
+    "sentence": "the verdict in words",
+}
+"""Scores against log size: one row per series, axis, task and setting."""
+
+UNLOCK_COLUMNS: dict[str, str] = {
+    "parent": "node that is asked again in elicited settings",
+    "child": "node that newly solves items",
+    "capability": "what the task measures",
+    "task": "task",
+    "setting": "the setting in which the child newly solves",
+    "elicited": "settings in which the parent was asked again, joined by ', '",
+    "n_new": "items that the child solves and the parent does not",
+    "n_control": "items that neither solves, matched on difficulty",
+    "share_new": "share of the new ones that the parent solves when elicited, corrected for guessing",
+    "share_control": "that share among the control items",
+    "delta": "share_new − share_control",
+    "low": "lower end of its 95 % interval",
+    "high": "upper end of it",
+    "p": "two-sided p of no difference",
+    "p_adjusted": "after Benjamini-Hochberg over all edges and tasks",
+    "margin": "a difference inside ±margin counts as none",
+    "logprob": "difference of the gold's log-probability under the parent, new − control items, or missing",
+    "answer": "unlocked, injected or cant_tell",
+    "confounds": "what weakens the answer",
+    "sentence": "the verdict in words",
+}
+"""Was it there before? One row per edge, task and setting with newly solved items."""
+
+REASONING_COLUMNS: dict[str, str] = {
+    "parent": "node that reads the child's chain of thought",
+    "child": "node that wrote it",
+    "task": "task",
+    "setting": "how it was asked",
+    "group": "items: `gained` (child right, parent wrong), `both` right",
+    "n": "chains read",
+    "ratio": "mean log-likelihood ratio child − parent per token of the chain, in nats",
+    "low": "lower end of its 95 % interval",
+    "high": "upper end of it",
+    "parts_at": "median place in the chain (0 its beginning, 1 its end) where the two part, or missing",
+    "ends_right": "share in which the parent, given the chain, finds the gold answer likelier than what it said",
+    "ends_low": "lower end of its 95 % interval",
+    "ends_high": "upper end of it",
+    "answer": "knows (but does not say), cannot or cant_tell",
+    "sentence": "the verdict in words",
+}
+"""The child's chains read by the parent: one row per edge, task, setting and group of items."""
+
+CLAIM_COLUMNS: dict[str, str] = {
+    "claim": "id in model_zoo/claims.yaml",
+    "text": "what is claimed",
+    "literature": "grade in the literature: C, H, H+ or G",
+    "source": "who says so",
+    "test": "which test of the claim this row is; 'claim' in the row that sums it up",
+    "contrast": "what was compared, by the names of this tree's nodes",
+    "task": "tasks that it rests on",
+    "setting": "how they were asked",
+    "verdict": "supported, contradicted, undecided or untestable",
+    "reason": "what is missing, or why it can't be decided",
+    "delta": "the effect, in the score's unit",
+    "low": "lower end of the 95 % interval",
+    "high": "upper end of it",
+    "p": "p of the claim's own hypothesis",
+    "p_adjusted": "after Holm over the claims of this trace",
+    "n": "items",
+    "n_needed": "items that it would take, where undecided",
+    "unit": "points or the metric's own unit",
+    "grade": "evidence grade A to D",
+    "confounds": "what else differs",
+    "sentence": "the verdict in words",
+}
+"""What a tree says of the literature's claims: a row per claim, and one per test of it."""
