@@ -27,6 +27,7 @@ RECORD_COLUMNS: dict[str, str] = {
     "lenient": "score of the same answer with its form forgiven (the gold found in a sentence), or missing",
     "steps": "reasoning steps in the answer (sentences or lines before the final one), or missing",
     "slips": "calculations in the answer that are wrong when computed again, or missing where there are none to check",
+    "declined": "1 where the answer says that it can't, won't or doesn't know, else 0; missing where nobody looked",
     "error": "an engine's, API's or data set's failure; then the score is missing",
 }
 """One row per item and sample. A tree's records have the column `node` in front."""
