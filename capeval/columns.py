@@ -199,24 +199,29 @@ FLIP_COLUMNS: dict[str, str] = {
     "child_flag": "flag of the child's answer",
     "parent_response": "what the parent said, or missing",
     "child_response": "what the child said, or missing",
-    "cause": "why the item was lost or gained: one of `attribution.anatomy.CAUSES`",
+    "cause": "why the worse end is worse: one of `attribution.causes.CAUSES`; '' where none is better",
 }
 """Items on which the two ends of an edge differ."""
 
 ANATOMY_COLUMNS: dict[str, str] = {
     "kind": "kind of the contrast",
+    "contrast": "name of the contrast",
     "parent": "the node that is subtracted",
     "child": "the node that it is subtracted from",
-    "task": "task",
+    "task": "task, or task:subset",
     "setting": "how it was asked",
-    "cause": "one of `attribution.anatomy.CAUSES`",
+    "cause": "one of `attribution.causes.CAUSES`, or `small changes` for all that is no flip",
     "n": "items that both ends have a score for",
     "lost": "items that were lost by this cause",
-    "gained": "items that were gained by it",
-    "net": "what the cause adds to the difference child − parent; over all causes they add up to it",
-    "low": "lower end of the 95 % interval of net",
+    "gained": "items that were gained, which the parent had wrong by it",
+    "delta": "child − parent on those n items, as in the ledger",
+    "net": "what the cause adds to delta; over all causes they add up to it",
+    "low": "lower end of the marginal 95 % interval of net",
     "high": "upper end of it",
     "share": "of the items lost on this contrast, task and setting, or missing where none was lost",
+    "orientation": "which way the metric is better",
+    "unit": "points or the metric's own unit",
+    "sentence": "the row in words",
 }
 """The difference of two nodes, split by why items flipped: one row per contrast, task, setting and cause."""
 

@@ -183,6 +183,6 @@ def _token(word: str) -> str:
 def _chosen(answer: str, said: Sequence[str], closed: frozenset[str]) -> set[str]:
     """Members of a closed set that an answer names; letters only where they stand as options do: (A), "A.", alone."""
     if "yes" in closed or "true" in closed:
-        return closed & set(said)
+        return set(closed) & set(said)
     named = re.findall(r"\(([A-Ja-j])\)", answer) or re.findall(r"\b([A-J])\b(?![ ][a-z])", answer)
     return {letter.lower() for letter in named}

@@ -198,35 +198,33 @@ def _value(tokens: Sequence[Token], percent: float) -> float | None:
     values: list[float] = []
     waiting: list[str] = []
     operand = False  # whether an operand has just ended
-    for kind, text in tokens:
+    for kind, text in _written_out(tokens):
+        if operand != (kind in ("operation", "close")):
+            return None
         if kind in ("number", "percent"):
-            if operand:
-                return None
             values.append(float(re.sub(r"[$,\s]", "", text)) * (percent if kind == "percent" else 1.0))
-            operand = True
-        elif kind == "open":
-            if operand:
-                waiting_mark = "*"  # 2(8) is a product
-                if not _apply_down_to(values, waiting, _PRECEDENCE[waiting_mark]):
-                    return None
-                waiting.append(waiting_mark)
-            waiting.append("(")
-            operand = False
         elif kind == "close":
-            if not operand or not _close_bracket(values, waiting):
+            if not _close_bracket(values, waiting):
                 return None
-        elif not operand:
-            if text != "-":
-                return None
-            waiting.append("neg")
+        elif kind == "operation" and not _apply_down_to(values, waiting, _PRECEDENCE[text]):
+            return None
         else:
-            if not _apply_down_to(values, waiting, _PRECEDENCE[text]):
-                return None
-            waiting.append(text)
-            operand = False
+            waiting.append("(" if kind == "open" else text)
+        operand = kind in ("number", "percent", "close")
     if not operand or not _apply_down_to(values, waiting, 0) or waiting or len(values) != 1:
         return None
     return values[0] if math.isfinite(values[0]) else None
+
+
+def _written_out(tokens: Sequence[Token]) -> Iterator[Token]:
+    """Tokens with the product in 2(8) written, and a sign told from a subtraction."""
+    before = "open"
+    for kind, text in tokens:
+        if kind == "open" and before in ("number", "percent", "close"):
+            yield "operation", "*"
+        sign = kind == "operation" and text == "-" and before in ("open", "operation")
+        yield ("sign", "neg") if sign else (kind, text)
+        before = kind
 
 
 def _close_bracket(values: list[float], waiting: list[str]) -> bool:

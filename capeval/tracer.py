@@ -128,7 +128,7 @@ def assemble(
     collapsed = with_summaries(tree, cells(records))
     edges = tree.edges()
     published = load_published({s.name: s.published for s in tree.stages if s.published})
-    flips = flip_table(records, edges, points={t.name for t in tree.tasks if t.unit == "points"})
+    flips = flip_table(records, (*edges, *tree.contrasts), tree.tasks)
     beyond = elicited or Elicited()
     return Trace(
         tree=tree,
@@ -139,8 +139,8 @@ def assemble(
         abstention=abstention_table(records, tree.tasks),
         published=published,
         published_effects=published_effects(tree, published),
-        flips=flips,
-        anatomy=anatomy_table(tree, collapsed, flips),
+        flips=flips[flips["kind"] == "edge"].reset_index(drop=True),
+        anatomy=anatomy_table(tree, collapsed, flips, alpha=alpha, seed=seed),
         origin=origin_table(tree, collapsed, alpha=alpha, seed=seed),
         factorial=factorial_table(tree, collapsed, alpha=alpha, seed=seed),
         scaling=scaling_table(tree, collapsed, alpha=alpha, seed=seed),

@@ -4,8 +4,8 @@ Causes are asked in an order, and the first that holds is the cause:
 
 1. `empty`: nothing was said.
 2. `refusal`: the answer declines. What it goes on to say is not judged.
-3. `format`: the right answer is in it, and only its form cost the score. It comes before the causes that explain a wrong
-   answer, because there is none: an answer that is right, and then cut, is right.
+3. `format`: the right answer is in it, and only its form cost the score. It comes before the causes that explain a
+   wrong answer, because there is none: an answer that is right, and then cut, is right.
 4. `truncation`: cut by the length limit, or reasoning from which no answer could be taken: it never came to one.
 5. `slip`: a calculation in it is wrong when computed again. Before `reasoning`, since a wrong sum is seen, and that
    shorter reasoning matters is inferred.

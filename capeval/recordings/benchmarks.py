@@ -65,9 +65,7 @@ def answer_of(scorer: str) -> Callable[[Columns, Any], Scored]:
         taken, whole, gold = row["pred"], str(said or ""), str(row["gold"])
         lenient = ends_in(whole, gold) if scorer == "number" else forgiven(whole, [gold], whole=True)
         if taken is None or not str(taken).strip():
-            return Scored(
-                score=0.0, extracted=None, flag="unextracted" if whole.strip() else "empty", lenient=lenient
-            )
+            return Scored(score=0.0, extracted=None, flag="unextracted" if whole.strip() else "empty", lenient=lenient)
         return replace(score(scorer, str(taken), gold), lenient=lenient)
 
     return judge
