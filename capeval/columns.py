@@ -199,6 +199,8 @@ FLIP_COLUMNS: dict[str, str] = {
     "child_flag": "flag of the child's answer",
     "parent_response": "what the parent said, or missing",
     "child_response": "what the child said, or missing",
+    "parent_length": "characters that the parent answered, or missing",
+    "child_length": "characters that the child answered, or missing",
     "cause": "why the worse end is worse: one of `attribution.causes.CAUSES`; '' where none is better",
 }
 """Items on which the two ends of an edge differ."""
@@ -218,6 +220,8 @@ ANATOMY_COLUMNS: dict[str, str] = {
     "net": "what the cause adds to delta; over all causes they add up to it",
     "low": "lower end of the marginal 95 % interval of net",
     "high": "upper end of it",
+    "worse_length": "median characters of the worse answers, or missing",
+    "better_length": "median characters of the better answers to the same items, or missing",
     "share": "of the items lost on this contrast, task and setting, or missing where none was lost",
     "orientation": "which way the metric is better",
     "unit": "points or the metric's own unit",

@@ -8,7 +8,7 @@ marginal: 95 % for one cause, not for all of them together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from capeval.attribution.causes import CAUSES
+from capeval.attribution.flips import asks
 from capeval.attribution.pairing import Cells, Pairs, estimate, pair
 from capeval.attribution.sentences import amount
 from capeval.columns import ANATOMY_COLUMNS
@@ -36,7 +37,7 @@ WHY: dict[str, tuple[str, str]] = {
     REST: ("small changes", "no item changed by half or more"),
 }
 """Cause → its name as a tax, and what it means."""
-_FLIP = ["kind", "parent", "child", "setting"]
+_KEYS = ["kind", "parent", "child", "setting", "task", "cause"]
 
 
 def anatomy_table(tree: Tree, cells: Cells, flips: pd.DataFrame, *, alpha: float, seed: int = 0) -> pd.DataFrame:
@@ -53,18 +54,18 @@ def anatomy_table(tree: Tree, cells: Cells, flips: pd.DataFrame, *, alpha: float
         Columns of `columns.ANATOMY_COLUMNS`; what has no better end (orientation `none`) has no rows.
     """
     specs = {task.name: task for task in tree.tasks}
-    known = {
-        (str(kind), str(parent), str(child), str(setting), str(task)): part.drop_duplicates("item").set_index("item")
-        for (kind, parent, child, setting, task), part in flips[flips["cause"] != ""].groupby(
-            [*_FLIP, "task"], sort=False, observed=True
-        )
-    }
+    flips = flips[flips["cause"] != ""].drop_duplicates([*_KEYS, "item"])
+    groups = flips.groupby(_KEYS[:-1], sort=False, observed=True)
+    causes = {tuple(map(str, key)): part.set_index("item")["cause"] for key, part in groups}
+    lengths = _lengths(flips, specs)
     rows: list[dict[str, Any]] = []
     for contrast in (*tree.edges(), *tree.contrasts):
         for task, setting, keys in _asked(contrast, cells):
             name = task.partition(":")[0]
-            part = known.get((contrast.kind, contrast.parent, contrast.child, setting, name))
-            if part is None:
+            if not asks(contrast, name):
+                continue
+            place = (contrast.kind, contrast.parent, contrast.child, setting, name)
+            if place not in causes:
                 continue
             try:
                 pairs = pair(
@@ -77,8 +78,10 @@ def anatomy_table(tree: Tree, cells: Cells, flips: pd.DataFrame, *, alpha: float
                 "kind": contrast.kind, "contrast": contrast.name, "parent": contrast.parent, "child": contrast.child,
                 "task": task, "setting": setting, "orientation": specs[name].orientation,
             }  # fmt: skip
-            causes = part["cause"].reindex(pairs.items).to_numpy(dtype=object)
-            rows += [head | row for row in split(pairs, causes, specs[name], alpha=alpha, seed=seed)]
+            mine = causes[place].reindex(pairs.items).to_numpy(dtype=object)
+            for row in split(pairs, mine, specs[name], alpha=alpha, seed=seed):
+                known = lengths.get((*place, row["cause"]), {}) if task == name else {}
+                rows.append(head | row | known)
     frame = pd.DataFrame(rows, columns=[c for c in ANATOMY_COLUMNS if c != "sentence"])
     frame["sentence"] = [sentence({str(k): v for k, v in row.items()}) for row in frame.to_dict("records")]
     return frame[list(ANATOMY_COLUMNS)]
@@ -116,17 +119,34 @@ def split(pairs: Pairs, causes: np.ndarray, spec: TaskSpec, *, alpha: float, see
 def sentence(row: dict[str, Any]) -> str:
     """One row in words.
 
-    >>> row = {"kind": "edge", "contrast": "base → sft", "task": "drop", "setting": "zero-shot", "delta": -0.21,
-    ...        "net": -0.18, "low": -0.26, "high": -0.11, "cause": "format", "unit": "points"}
+    >>> row = {"contrast": "base → sft", "task": "drop", "setting": "zero-shot", "delta": -0.21, "net": -0.18,
+    ...        "low": -0.26, "high": -0.11, "cause": "refusal", "unit": "points"}
     >>> sentence(row).partition(", of which ")[2]
-    '−18.0 [−26.0, −11.0] are format: the right answer is in what was said, but not in the form that is scored.'
+    "−18.0 [−26.0, −11.0] are refusal: the answer declines, or says that it isn't known."
     """
     unit = str(row["unit"])
     delta, net, low, high = (amount(row[key], unit).removesuffix(f" {unit}") for key in ("delta", "net", "low", "high"))
     part = row["net"] * row["delta"] > 0 and abs(row["net"]) <= abs(row["delta"])
     name, meaning = WHY[str(row["cause"])]
+    if row["cause"] == "format" and row["worse_length"] > row["better_length"]:
+        meaning += f" (median {row['worse_length']:.0f} characters, {row['better_length']:.0f} in the better answers)"
     share = f"of which {net} [{low}, {high}] are {name}" if part else f"to which {name} adds {net} [{low}, {high}]"
     return f"{row['contrast']}, {row['task']} ({row['setting']}): {delta} {unit}, {share}: {meaning}."
+
+
+def _lengths(flips: pd.DataFrame, specs: Mapping[str, TaskSpec]) -> dict[tuple[str, ...], dict[str, float]]:
+    """By contrast, setting, task and cause: how long the worse answers are in the middle, and the better ones."""
+    lower = flips["task"].map({name: spec.orientation == "lower" for name, spec in specs.items()}).astype(bool)
+    child_worse = (flips["child_score"] > flips["parent_score"]) == lower
+    frame = flips[_KEYS].assign(
+        worse_length=flips["child_length"].where(child_worse, flips["parent_length"]).astype(float),
+        better_length=flips["parent_length"].where(child_worse, flips["child_length"]).astype(float),
+    )
+    medians = frame.groupby(_KEYS, sort=False, observed=True).median().reset_index().to_dict("records")
+    return {
+        tuple(str(row[key]) for key in _KEYS): {name: float(row[name]) for name in ("worse_length", "better_length")}
+        for row in medians
+    }
 
 
 def _asked(contrast: Contrast, cells: Cells) -> Iterator[tuple[str, str, list[tuple[str, str, str]]]]:

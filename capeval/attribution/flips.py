@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -15,7 +15,7 @@ from capeval.core import Contrast, TaskSpec
 BIG = 0.5
 """A change of at least this much of a score between 0 and 1 is a flip; for 0/1 scores that is every change."""
 _KEYS = ["task", "item"]
-_SHOWN = ("score", "flag", "response")
+_SHOWN = ("score", "flag", "response", "length")
 
 
 def flip_table(records: pd.DataFrame, contrasts: Iterable[Contrast], tasks: Iterable[TaskSpec]) -> pd.DataFrame:
@@ -53,12 +53,14 @@ def _flips(
             name = setting if other == setting else f"{other} − {setting}"
             shots = contrast.allow_different_shots or other != setting
             both = _both(ends[node, setting], ends[child.node, other], shots=shots)
-            found.append(_table(contrast, name, both[both["task"].map(_asked(contrast)).astype(bool)], specs))
+            about = np.array([asks(contrast, task) for task in both["task"]], dtype=bool)
+            found.append(_table(contrast, name, both[about], specs))
     return [frame for frame in found if len(frame)]
 
 
-def _asked(contrast: Contrast) -> Callable[[str], bool]:
-    return lambda task: not contrast.tasks or any(fnmatchcase(task, pattern) for pattern in contrast.tasks)
+def asks(contrast: Contrast, task: str) -> bool:
+    """Whether a contrast is about a task."""
+    return not contrast.tasks or any(fnmatchcase(task, pattern) for pattern in contrast.tasks)
 
 
 def _both(parent: pd.DataFrame, child: pd.DataFrame, *, shots: bool) -> pd.DataFrame:
