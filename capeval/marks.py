@@ -38,8 +38,8 @@ _WORDS = {
     )
 }
 _SPEAKERS_OWN = ("unable", "unwilling", "no access", "policy")
-"""Rules of `refusal` that say so in the first person. "No, that is not legal" answers a question, and so does "there is
-no such thing": among requests they refuse, among questions they don't."""
+"""Rules of `refusal` that say so in the first person. "No, that is not legal" answers a question: among requests it
+refuses, among questions it doesn't."""
 _NOTHING_SAID = re.compile(
     r"\bno comment\b|\bnot (?:\w+ )?(?:mentioned|stated|specified|given|provided|discussed|addressed)\b"
     r"|\b(?:does|do|did)(?: not|n't) (?:\w+ )?(?:mention|say|state|specify|provide|give|answer|discuss|address)\b"
@@ -47,7 +47,8 @@ _NOTHING_SAID = re.compile(
     re.IGNORECASE,
 )
 """What an answer to a question about a text says where the text holds none."""
-_CHOICES = (frozenset("abcdefghij"), frozenset(("yes", "no")), frozenset(("true", "false")))
+_OPTION = re.compile(r"\W*([A-Ja-j])\W*")
+_PAIRS = (frozenset(("yes", "no")), frozenset(("true", "false")))
 
 
 def marks_of(text: str, *, score: float, lenient: float) -> dict[str, float | None]:
@@ -102,13 +103,14 @@ def recalled(answer: str, gold: str) -> float:
     Returns:
         A share; 0 for a gold without tokens, NaN for one of more than `LONGEST_GOLD`.
     """
+    if option := _OPTION.fullmatch(gold):
+        return float(_options(answer) == {option[1].lower()})
     wanted, said = _tokens(gold), _tokens(answer)
     if len(wanted) > LONGEST_GOLD:
         return float("nan")
-    if len(wanted) == 1:
-        closed = next((choices for choices in _CHOICES if wanted[0] in choices), None)
-        if closed:
-            return float(_chosen(answer, said, closed) == {wanted[0]})
+    closed = next((pair for pair in _PAIRS if len(wanted) == 1 and wanted[0] in pair), None)
+    if closed:
+        return float(closed & set(said) == set(wanted))
     if not wanted:
         return 0.0
     missed = Counter(wanted) - Counter(said)
@@ -180,9 +182,7 @@ def _token(word: str) -> str:
     return "" if bare in _ARTICLES else _WORDS.get(bare, bare)
 
 
-def _chosen(answer: str, said: Sequence[str], closed: frozenset[str]) -> set[str]:
-    """Members of a closed set that an answer names; letters only where they stand as options do: (A), "A.", alone."""
-    if "yes" in closed or "true" in closed:
-        return set(closed) & set(said)
+def _options(answer: str) -> set[str]:
+    """Letters that stand as options do: (A), "A.", alone; not "A man"."""
     named = re.findall(r"\(([A-Ja-j])\)", answer) or re.findall(r"\b([A-J])\b(?![ ][a-z])", answer)
     return {letter.lower() for letter in named}

@@ -73,10 +73,21 @@ def checks(text: str) -> Iterator[bool]:
     """For each calculation that can be checked, whether it is right."""
     for inner in _ANNOTATION.findall(text):
         yield from _line(inner)
-    plain = re.sub(r"\s*\n\s*(?==)", " ", _ANNOTATION.sub("", text))
-    for line in plain.splitlines():
+    for line in _lines(_ANNOTATION.sub("", text)):
         if _EQUALS.search(line) and not _mixed(line):
             yield from _line(_BULLET.sub("", line))
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Lines, one that begins with "=" joined to the one before it."""
+    waiting = ""
+    for line in filter(str.strip, text.splitlines()):
+        if line.lstrip().startswith("="):
+            waiting += f" {line}"
+            continue
+        yield waiting
+        waiting = line
+    yield waiting
 
 
 def _mixed(line: str) -> bool:
