@@ -1,4 +1,4 @@
-"""What the page and the terminal say of causes: bars, tables, the largest taxes in words; nothing that came from outside."""
+"""What the page and the terminal say of causes: bars, tables, the largest taxes in words."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from benchmarks.validate_anatomy import records
 from capeval.columns import ANATOMY_COLUMNS
 from capeval.report.anatomy import WIDE, largest, say_part, story
 from capeval.report.page import render
 from capeval.store.traces import Trace, load_trace, save_trace
-from capeval.tracer import trace as trace_tree
+from capeval.tracer import assemble
 
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[31m"
 
@@ -94,5 +95,8 @@ def test_it_is_stored_with_the_trace(told: Trace, tmp_path: Path) -> None:
 
 
 def test_instructgpt_says_that_drop_zero_shot_is_a_tax_of_form() -> None:
-    text = " ".join(said(trace_tree("instructgpt")).split())
+    tree, shipped = records("instructgpt")
+    drop = shipped[shipped["task"] == "drop"]
+    found = assemble(replace(tree, tasks=(tree.task("drop"),), contrasts=()), drop, provenance={})
+    text = " ".join(said(found).split())
     assert "gpt-175b → sft-175b, drop (zero-shot): −21.2 points, of which −14.3 [−19.9, −8.7] are format" in text
