@@ -458,12 +458,41 @@ def report(folder: Path, as_json: bool) -> None:
         click.echo(f"report: {page}")
 
 
+@cli.command()
+@click.argument("tree")
+@click.option("--trace", "folder", type=click.Path(path_type=Path), help="Trace to read. [traces/TREE, if trained]")
+@click.option("--claim", default="", help="Only this claim, with all that it rests on.")
+@click.option("--claims", "file", type=click.Path(path_type=Path), help="A file of your own claims.")
+@_json
+def claims(tree: str, folder: Path | None, claim: str, file: Path | None, as_json: bool) -> None:
+    """What a tree says of the literature's claims: supported, contradicted, undecided, untestable.
+
+    TREE is a shipped tree or a YAML file of yours; one that is trained or asked needs its trace first.
+
+    \b
+    capeval claims instructgpt
+    capeval claims instructgpt --claim ptx-limits-tax
+    capeval claims lab --trace traces/lab --json
+    """
+    from capeval.errors import unknown
+    from capeval.report.claims import print_claims
+    from capeval.tracer import claims as put_claims
+
+    table = put_claims(tree, folder, file)
+    if claim and claim not in set(table["claim"]):
+        raise unknown("claim", claim, list(dict.fromkeys(table["claim"])), "capeval list claims")
+    if as_json:
+        _print_json({"tree": tree, "claims": table[table["claim"] == claim] if claim else table})
+    else:
+        print_claims(table, _console(), claim=claim)
+
+
 @cli.command(name="list")
-@click.argument("what", type=click.Choice(["suites", "tasks", "trees", "backends", "scorers"]))
+@click.argument("what", type=click.Choice(["suites", "tasks", "trees", "backends", "scorers", "claims"]))
 @click.option("--suite", default="", help="With tasks: those of one suite.")
 @_json
 def list_(what: str, suite: str, as_json: bool) -> None:
-    """Show what there is: suites, tasks, trees, backends, scorers.
+    """Show what there is: suites, tasks, trees, backends, scorers, claims.
 
     \b
     capeval list suites

@@ -356,6 +356,7 @@ CLAIM_COLUMNS: dict[str, str] = {
     "n": "items",
     "n_needed": "items that it would take, where undecided",
     "unit": "points or the metric's own unit",
+    "by_task": "the effect on each task, where there are several; they need not agree",
     "grade": "evidence grade A to D",
     "confounds": "what else differs",
     "sentence": "the verdict in words",

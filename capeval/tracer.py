@@ -31,12 +31,13 @@ from capeval.attribution.scaling import scaling_table
 from capeval.attribution.scores import rung_table, score_table
 from capeval.attribution.summaries import with_summaries
 from capeval.attribution.unlock import unlock_table
-from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree
+from capeval.claims import load_claims
+from capeval.core import Cell, Claims, Contrast, Link, Stage, TaskSpec, Tree
 from capeval.digest import digest_file
 from capeval.errors import MissingError, PairingError, UsageError, unknown
 from capeval.store.provenance import made_with
 from capeval.store.runs import Run, as_records, load_node_records, load_run, with_node
-from capeval.store.traces import Trace
+from capeval.store.traces import Trace, load_trace
 from capeval.strict import mapping, text, texts
 from capeval.zoo import load_tree, tree_path
 
@@ -120,6 +121,7 @@ def assemble(
     alpha: float = ALPHA,
     seed: int = SEED,
     elicited: Elicited | None = None,
+    claims: Claims | None = None,
     provenance: Mapping[str, Any],
 ) -> Trace:
     """The trace of a tree whose records are at hand (columns of `columns.RECORD_COLUMNS` with `node` in front)."""
@@ -146,7 +148,7 @@ def assemble(
         scaling=scaling_table(tree, collapsed, alpha=alpha, seed=seed),
         unlock=unlock_table(tree, collapsed, beyond.answers, alpha=alpha, seed=seed),
         reasoning=reasoning_table(tree, collapsed, beyond.reads, alpha=alpha, seed=seed),
-        claims=claims_table(tree, collapsed, alpha=alpha, seed=seed),
+        claims=claims_table(tree, collapsed, claims or load_claims(), alpha=alpha, seed=seed),
         provenance={"alpha": alpha, "level": 0.95, "seed": seed, **provenance},
     )
 
@@ -229,6 +231,42 @@ def _refuse_other_scoring(runs: Mapping[str, Run]) -> None:
                     f"'{rule}' is scored by another filter or metric in '{node}' than in '{other}', so a difference "
                     "would not be the model's; run both with one suite (what the journal knows is not asked again)"
                 )
+
+
+def claims(tree: str, folder: Path | None = None, file: Path | None = None) -> pd.DataFrame:
+    """The claims ledger of a tree: of its stored trace, or of the records that it ships.
+
+    Args:
+        tree: Name of a shipped tree, or a YAML file.
+        folder: A trace of it; traces/TREE where the tree ships no records.
+        file: Claims other than those that ship.
+
+    Returns:
+        Columns of `columns.CLAIM_COLUMNS`.
+
+    Raises:
+        UsageError: no records and no trace, or a trace of another tree.
+    """
+    loaded = load_tree(tree)
+    if folder is None and loaded.records:
+        found = _shipped_records(loaded)
+    else:
+        folder = folder or Path("traces") / loaded.name
+        if not (folder / "trace.json").is_file():
+            raise UsageError(
+                f"tree '{loaded.name}' ships no records and {folder} holds no trace of it: `capeval trace {tree}` "
+                "makes one, --trace FOLDER names another"
+            )
+        stored = load_trace(folder)
+        if stored.tree.name != loaded.name:
+            raise UsageError(f"{folder} is a trace of tree '{stored.tree.name}', not of '{loaded.name}'")
+        if file is None:
+            return stored.claims
+        raise UsageError(
+            f"a trace holds no records, so other claims can't be put to it; `capeval trace {tree} --claims {file}` does"
+        )
+    cells_ = with_summaries(loaded, cells(found))
+    return claims_table(loaded, cells_, load_claims(file), alpha=ALPHA, seed=SEED)
 
 
 def inspect(run: Run, *, alpha: float = ALPHA) -> Trace:
