@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from capeval.attribution.claims import VERDICTS
+from capeval.attribution.claim_verdicts import VERDICTS
 from capeval.report.lines import lines, say
 from capeval.report.words import clean, count_text, difference_text, short_p
 from capeval.store.traces import Trace
