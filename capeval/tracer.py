@@ -59,6 +59,8 @@ class TraceOptions:
     alpha: float = ALPHA
     seed: int = SEED
     """Of the cluster sign-flip test."""
+    claims: Path | None = None
+    """A file of claims instead of those that ship."""
 
 
 Evaluate = Callable[[Stage, str], Run]
@@ -120,7 +122,10 @@ def trace_runs(
         pd.concat([with_node(run.records, node) for node, run in replica.items()], ignore_index=True)
         for replica in replicas
     ]
-    return assemble(tree, records, alpha=options.alpha, seed=options.seed, replicas=others, provenance=provenance)
+    return assemble(
+        tree, records, alpha=options.alpha, seed=options.seed, replicas=others,
+        claims=load_claims(options.claims), provenance=provenance,
+    )  # fmt: skip
 
 
 def _check_replicas(tree: Tree, runs: Mapping[str, Run], replicas: Sequence[Mapping[str, Run]]) -> None:
