@@ -464,8 +464,11 @@ def report(folder: Path, as_json: bool) -> None:
 @click.option("--trace", "folder", type=click.Path(path_type=Path), help="Trace to read. [traces/TREE, if trained]")
 @click.option("--claim", default="", help="Only this claim, with all that it rests on.")
 @click.option("--claims", "file", type=click.Path(path_type=Path), help="A file of your own claims.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write tables for a document here.")
 @_json
-def claims_(tree: str, folder: Path | None, claim: str, file: Path | None, as_json: bool) -> None:
+def claims_(
+    tree: str, folder: Path | None, claim: str, file: Path | None, markdown: Path | None, as_json: bool
+) -> None:
     """What a tree says of the literature's claims: supported, contradicted, undecided, untestable.
 
     TREE is a shipped tree or a YAML file of yours; one that is trained or asked needs its trace first.
@@ -476,12 +479,15 @@ def claims_(tree: str, folder: Path | None, claim: str, file: Path | None, as_js
     capeval claims lab --trace traces/lab --json
     """
     from capeval.errors import unknown
-    from capeval.report.claims import print_claims
+    from capeval.report.claims import markdown_claims, print_claims
+    from capeval.store.files import write_text
     from capeval.tracer import claims
 
     table = claims(tree, folder, file)
     if claim and claim not in set(table["claim"]):
         raise unknown("claim", claim, list(dict.fromkeys(table["claim"])), "capeval list claims")
+    if markdown:
+        write_text(markdown, markdown_claims(table, tree=tree))
     if as_json:
         _print_json({"tree": tree, "claims": table[table["claim"] == claim] if claim else table})
     else:
