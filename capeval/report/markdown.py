@@ -31,16 +31,16 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]|~#])")
 
 def markdown_effects(frame: pd.DataFrame) -> str:
     """The ledger's rows as a table, most telling first; columns of `columns.EFFECT_COLUMNS`."""
-    head = ["contrast", "task · setting", "n", "scores", "difference [95 %]", "p adj.", "answer"]
+    head = ["contrast", "task · setting", "n", "scores", "difference [95 %]", "p adj.", "grade", "answer"]
     rows = []
     for row in ranked(frame).to_dict("records"):
         other = beyond(row)  # type: ignore[arg-type]
         difference = difference_text(row) + (f" ({other})" if other else "")
         answer = answer_text(row) + (f", confounded: {row['confounds']}" if row["confounds"] else "")
         cells = [str(row["contrast"]), task_name(row), count_text(row), scores_text(row), difference,
-                 short_p(row["p_adjusted"]), answer]  # fmt: skip
+                 short_p(row["p_adjusted"]), str(row["grade"]), answer]  # fmt: skip
         rows.append([escape(cell) for cell in cells])
-    return table_of(head, "llrrrrl", rows)
+    return table_of(head, "llrrrrll", rows)
 
 
 def markdown_gate(verdicts: Sequence[Verdict]) -> str:
