@@ -161,6 +161,8 @@ class Contrast:
     """What else differs between the cells, for people."""
     allow_different_shots: bool = False
     """Pair items although the shots differ: the tree file's author says that he knows."""
+    control: bool = False
+    """The subtrahend is the minuend's token-matched control: both read as much, and differ in what is asked alone."""
     note: str = ""
 
     @property

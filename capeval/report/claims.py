@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from capeval.attribution.claims import VERDICTS
+from capeval.attribution.claim_verdicts import VERDICTS
 from capeval.report.lines import lines, say
-from capeval.report.words import clean, count_text, difference_text, short_p
+from capeval.report.words import clean, count_text, difference_text, interval, short_p
 from capeval.store.traces import Trace
 
 MARKS = {"supported": "✔", "contradicted": "✘", "undecided": "?", "untestable": "–"}
@@ -116,13 +116,17 @@ def _cells(row: Any) -> dict[str, str]:
     tested = row["verdict"] != "untestable" and row["n"] > 0
     n_needed = row["n_needed"]
     evidence = [difference_text(row), str(row["unit"]) if row["unit"] != "points" else "",
-                f"p {short_p(row['p_adjusted'])} adjusted", f"n = {count_text(row)}", f"grade {row['grade']}",
+                f"p {short_p(row['p_adjusted'])} adjusted", f"n = {count_text(row)}", f"grade {clean(row['grade'])}", clean(row["grade_reason"]),
                 f"about {int(n_needed):,} items would tell" if n_needed == n_needed else ""]  # fmt: skip
+    if row["seeds"] > 1:
+        evidence.append(
+            f"over {int(row['seeds'])} training runs {interval(row['seed_low'], row['seed_high'], str(row['unit']))}"
+        )
     where = f"{clean(row['task'])} ({clean(row['setting'])})" if row["task"] else ""
     unit = "" if row["unit"] == "points" else f" {clean(row['unit'])}"
     return {
         **{key: clean(row[key]) for key in
-           ("claim", "text", "literature", "source", "test", "verdict", "reason", "grade", "by_task")},
+           ("claim", "text", "literature", "source", "test", "verdict", "reason", "grade", "grade_reason", "by_task")},
         "contrast": clean(row["contrast"]), "where": where, "confounds": clean(row["confounds"]),
         "mark": MARKS.get(str(row["verdict"]), "?"),
         "effect": difference_text(row) + unit if tested else "",

@@ -29,10 +29,13 @@ def p_above(interval: Callable[[float], Interval], estimate: float, threshold: f
         threshold: What the truth is held against.
 
     Returns:
-        (1 − level)/2 for the level at which an end of the interval reaches the threshold; NaN where nothing is known.
+        (1 − level)/2 for the level at which an end of the interval reaches the threshold; ½ where the estimate is the
+        threshold, NaN where nothing is known.
     """
     if math.isnan(estimate) or math.isnan(interval(0.95).low):
         return math.nan
+    if estimate == threshold:
+        return 0.5
     tail = _tail(interval, threshold, lower=estimate > threshold)
     return tail if estimate > threshold else 1 - tail
 
