@@ -144,10 +144,8 @@ def combinations_of(tree: Tree, test: ClaimTest) -> tuple[list[Combination], str
         return [], f"no stage is {meant}"
     if test.form == "slope":
         series = _series(tree, test)
-        return (
-            series,
-            "" if series else f"fewer than {MIN_SIZES} different {test.axis} among the stages that are {meant}",
-        )
+        few = f"fewer than {MIN_SIZES} different {test.axis} among the stages that are {meant}"
+        return series, "" if series else few
     pairs = node_pairs(tree, test)
     if not pairs:
         whose = "other stage" if test.relation == "any" else f"{test.relation} of it"
@@ -180,7 +178,7 @@ def paired_with(tree: Tree, child: str, other: str) -> Combination:
 
 
 def _series(tree: Tree, test: ClaimTest) -> list[Combination]:
-    """Series of picked nodes along the axis; the weights are those of a least-squares slope on log10 of the quantity."""
+    """Series of picked nodes along the axis, weighted for a least-squares slope on log10 of the quantity."""
     meant = {stage.name for stage in picked(tree, test.child)}
     return [
         Combination(

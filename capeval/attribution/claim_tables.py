@@ -46,7 +46,8 @@ def _bend(evidence: Evidence, test: ClaimTest) -> Estimated:
     rises = row["p_change"] if row["after"] > 0 else 1.0  # a bend that is not certain has no slope after it
     return Estimated(
         test=test, contrast=str(row["nodes"]), tasks=str(row["task"]), settings=str(row["setting"]),
-        unit=str(row["unit"]), delta=row["slope"], n=int(row["n"]), interval=_around(row["slope"], row["low"], row["high"]),
+        unit=str(row["unit"]), delta=row["slope"], n=int(row["n"]),
+        interval=_around(row["slope"], row["low"], row["high"]),
         given=(min(1.0, len(rows) * rises), 1.0), confounds=tuple(filter(None, [str(row["warning"])])),
     )  # fmt: skip
 
