@@ -380,7 +380,11 @@ CLAIM_COLUMNS: dict[str, str] = {
     "n_needed": "items that it would take, where undecided",
     "unit": "points or the metric's own unit",
     "by_task": "the effect on each task, where there are several; they need not agree",
+    "seeds": "training runs that it rests on",
+    "seed_low": "lower end of the 95 % t interval over training runs; missing with one",
+    "seed_high": "upper end of it",
     "grade": "evidence grade A to D",
+    "grade_reason": "what keeps the grade from being A, in words",
     "confounds": "what else differs",
     "sentence": "the verdict in words",
 }

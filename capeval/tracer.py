@@ -59,6 +59,8 @@ class TraceOptions:
     alpha: float = ALPHA
     seed: int = SEED
     """Of the cluster sign-flip test."""
+    claims: Path | None = None
+    """A file of claims instead of those that ship."""
 
 
 Evaluate = Callable[[Stage, str], Run]
@@ -120,7 +122,10 @@ def trace_runs(
         pd.concat([with_node(run.records, node) for node, run in replica.items()], ignore_index=True)
         for replica in replicas
     ]
-    return assemble(tree, records, alpha=options.alpha, seed=options.seed, replicas=others, provenance=provenance)
+    return assemble(
+        tree, records, alpha=options.alpha, seed=options.seed, replicas=others,
+        claims=load_claims(options.claims), provenance=provenance,
+    )  # fmt: skip
 
 
 def _check_replicas(tree: Tree, runs: Mapping[str, Run], replicas: Sequence[Mapping[str, Run]]) -> None:
@@ -192,7 +197,7 @@ def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
         scaling=scaling_table(tree, collapsed, alpha=alpha, seed=seed),
         unlock=unlock_table(tree, collapsed, beyond.answers, alpha=alpha, seed=seed),
         reasoning=reasoning_table(tree, collapsed, beyond.reads, alpha=alpha, seed=seed),
-        claims=claims_table(tree, collapsed, claims or load_claims(), alpha=alpha, seed=seed),
+        claims=claims_table(tree, seeds, claims or load_claims(), alpha=alpha, seed=seed),
         provenance={"alpha": alpha, "level": 0.95, "seed": seed, **provenance},
     )
 
@@ -310,7 +315,7 @@ def claims(tree: str, folder: Path | None = None, file: Path | None = None) -> p
             f"a trace holds no records, so other claims can't be put to it; `capeval trace {tree} --claims {file}` does"
         )
     cells_ = with_summaries(loaded, cells(found))
-    return claims_table(loaded, cells_, load_claims(file), alpha=ALPHA, seed=SEED)
+    return claims_table(loaded, [cells_], load_claims(file), alpha=ALPHA, seed=SEED)
 
 
 def inspect(run: Run, *, alpha: float = ALPHA) -> Trace:

@@ -45,7 +45,7 @@ def test_a_good_file(tmp_path: Path) -> None:
         ("capability: [icl], settings: [slope]", "settings: [slope]", "needs 'capability' or 'tasks'"),
         ("settings: [slope]", "minus: direct", "'settings' must name those"),
         ("id: one", "id: ''", "needs 'id'"),
-        ("measures:\n  icl: [{capability: [icl], settings: [slope]}]", "measures: {icl: []}", "needs a list of sources"),
+        ("icl: [{capability: [icl], settings: [slope]}]", "icl: []", "needs a list of sources"),
     ],
 )  # fmt: skip
 def test_a_bad_file(tmp_path: Path, old: str, new: str, said: str) -> None:

@@ -10,9 +10,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+import numpy as np
+
+from capeval.attribution.confounds import of_contrast
 from capeval.attribution.pairing import Cells
 from capeval.attribution.summaries import spec_in
-from capeval.core import SUMMARIES, ClaimTest, Pick, Relation, Source, Stage, TaskSpec, Tree
+from capeval.core import SUMMARIES, Cell, ClaimTest, Contrast, Pick, Relation, Source, Stage, TaskSpec, Tree
+
+SIZES = 3
+"""Fewer are no trend."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combination:
+    """Nodes and what each counts: +1 and −1 for a pair, the weights of a slope for a series of sizes."""
+
+    name: str
+    nodes: tuple[str, ...]
+    weights: tuple[float, ...]
+    allow_different_shots: bool = False
+    confounds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,3 +138,67 @@ def _counts(source: Source, spec: TaskSpec, setting: str) -> bool:
         return any(fnmatchcase(setting, pattern) for pattern in source.settings)
     level = [summary for summary in spec.summaries if summary in ("area", "mean")]
     return setting in level if level else setting not in SUMMARIES
+
+
+def combinations_of(tree: Tree, test: ClaimTest) -> tuple[list[Combination], str]:
+    """What is compared, or what the tree lacks for it."""
+    meant = _words(test.child)
+    if not picked(tree, test.child):
+        return [], f"no stage is {meant}"
+    if test.form == "slope":
+        series = _series(tree, test)
+        return series, "" if series else f"fewer than {SIZES} different {test.axis} among the stages that are {meant}"
+    pairs = node_pairs(tree, test)
+    if not pairs:
+        whose = "other stage" if test.relation == "any" else f"{test.relation} of it"
+        return [], f"a stage is {meant}, but no {whose} is {_words(test.against)}"
+    return [paired_with(tree, child, other) for child, other in pairs], ""
+
+
+def paired_with(tree: Tree, child: str, other: str) -> Combination:
+    """A node minus another, with what the tree says of the two; other is '' where it stands by itself."""
+    if not other:
+        return Combination(name=child, nodes=(child,), weights=(1.0,))
+    declared = [
+        c for c in (*tree.edges(), *tree.contrasts) if len(c.cells) == 2 and (c.child, c.parent) == (child, other)
+    ]
+    cells = (Cell(node=child, weight=1.0), Cell(node=other, weight=-1.0))
+    contrast = Contrast(
+        name=f"{other} → {child}",
+        kind="sibling",
+        cells=cells,
+        confounds=tuple(dict.fromkeys(text for c in declared for text in c.confounds)),
+        control=any(c.control for c in declared),
+    )
+    return Combination(
+        name=contrast.name,
+        nodes=(child, other),
+        weights=(1.0, -1.0),
+        allow_different_shots=any(c.allow_different_shots for c in declared),
+        confounds=tuple(of_contrast(tree, contrast)),
+    )
+
+
+def _series(tree: Tree, test: ClaimTest) -> list[Combination]:
+    """Nodes of one sort at several sizes; the weights are those of a least-squares slope on log10 of the size."""
+    sorts: dict[tuple[str, tuple[str, ...]], dict[str, float]] = {}
+    for stage in picked(tree, test.child):
+        size = {"parameters": stage.parameters, "tokens": stage.tokens}.get(test.axis)
+        if size:
+            sorts.setdefault((stage.kind, stage.tags), {})[stage.name] = size
+    found = []
+    for nodes in sorts.values():
+        if len(set(nodes.values())) >= SIZES:
+            x = np.log10(list(nodes.values()))
+            weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+            found.append(Combination(name=", ".join(nodes), nodes=tuple(nodes), weights=tuple(map(float, weights))))
+    return found
+
+
+def _words(pick: Pick) -> str:
+    """A pick in words."""
+    parts = [" or ".join(pick.kind) or "any kind"]
+    parts += [f"tagged {tag}" for tag in pick.tags]
+    parts += [f"not {tag}" for tag in pick.without]
+    parts += [f"on {' or '.join(pick.below)}"] * bool(pick.below)
+    return ", ".join(parts)

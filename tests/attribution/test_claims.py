@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from capeval.attribution.claim_cells import asked, node_pairs
-from capeval.attribution.claims import VERDICTS, claims_table
+from capeval.attribution.claim_verdicts import VERDICTS
+from capeval.attribution.claims import claims_table
 from capeval.attribution.pairing import cells
 from capeval.attribution.summaries import with_summaries
 from capeval.claims import load_claims
@@ -63,7 +64,7 @@ test_.__test__ = False  # type: ignore[attr-defined]
 
 def put(frames: list[pd.DataFrame], *claims: Claim, tree: Tree = TREE) -> pd.DataFrame:
     known = with_summaries(tree, cells(pd.concat(frames, ignore_index=True)))
-    return claims_table(tree, known, Claims(measures=MEASURES, claims=claims), alpha=0.05, seed=0)
+    return claims_table(tree, [known], Claims(measures=MEASURES, claims=claims), alpha=0.05, seed=0)
 
 
 def asked_of(task: str, **rates: float) -> list[pd.DataFrame]:
@@ -193,7 +194,7 @@ def test_holm_over_the_claims_holds_the_chance_of_any_wrong_verdict() -> None:
             for spec in specs for node in ("code", "sft")
         ]  # fmt: skip
         known = cells(pd.concat(frames, ignore_index=True))
-        table = claims_table(tree, known, Claims(measures=measures, claims=tuple(claims)), alpha=0.05, seed=0)
+        table = claims_table(tree, [known], Claims(measures=measures, claims=tuple(claims)), alpha=0.05, seed=0)
         wrong += bool((table.query("test == 'claim'")["verdict"] != "undecided").any())
     assert wrong <= 7, "of 60 traces, 3 are expected and 8 or more have a chance of 2 %"
 
