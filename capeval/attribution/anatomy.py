@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from capeval.attribution.causes import CAUSES
-from capeval.attribution.flips import asks
 from capeval.attribution.pairing import Cells, Pairs, estimate, pair
+from capeval.attribution.questions import questions
 from capeval.attribution.sentences import amount
 from capeval.columns import ANATOMY_COLUMNS
-from capeval.core import Contrast, TaskSpec, Tree
+from capeval.core import TaskSpec, Tree
 from capeval.errors import PairingError
 
 REST = "small changes"
@@ -60,16 +60,14 @@ def anatomy_table(tree: Tree, cells: Cells, flips: pd.DataFrame, *, alpha: float
     lengths = _lengths(flips, specs)
     rows: list[dict[str, Any]] = []
     for contrast in (*tree.edges(), *tree.contrasts):
-        for task, setting, keys in _asked(contrast, cells):
-            name = task.partition(":")[0]
-            if not asks(contrast, name):
-                continue
+        for question in questions(contrast, cells) if len(contrast.cells) == 2 else ():
+            task, setting, name = question.task, question.setting, question.task.partition(":")[0]
             place = (contrast.kind, contrast.parent, contrast.child, setting, name)
             if place not in causes:
                 continue
             try:
                 pairs = pair(
-                    [cells[key] for key in keys], [key[2] for key in keys],
+                    [cells[key] for key in question.keys], question.settings,
                     allow_different_shots=contrast.allow_different_shots,
                 )  # fmt: skip
             except PairingError:
@@ -147,17 +145,3 @@ def _lengths(flips: pd.DataFrame, specs: Mapping[str, TaskSpec]) -> dict[tuple[s
         tuple(str(row[key]) for key in _KEYS): {name: float(row[name]) for name in ("worse_length", "better_length")}
         for row in medians
     }
-
-
-def _asked(contrast: Contrast, cells: Cells) -> Iterator[tuple[str, str, list[tuple[str, str, str]]]]:
-    """(task, setting, keys of child and parent) that a contrast of two cells has records for."""
-    if len(contrast.cells) != 2:
-        return
-    child, parent = sorted(contrast.cells, key=lambda cell: -cell.weight)
-    for node, task, setting in cells:
-        if node != parent.node or parent.setting not in (None, setting):
-            continue
-        other = setting if child.setting is None else child.setting
-        if (child.node, task, other) in cells:
-            name = setting if other == setting else f"{other} − {setting}"
-            yield task, name, [(child.node, task, other), (node, task, setting)]

@@ -43,7 +43,7 @@ def _flips(
     """One frame for each setting that both nodes have, or for the two settings that the contrast names."""
     if len(contrast.cells) != 2:
         return []
-    child, parent = sorted(contrast.cells, key=lambda cell: -cell.weight)
+    child, parent = contrast.cells
     found = []
     for node, setting in ends:
         if node != parent.node or parent.setting not in (None, setting):
@@ -53,12 +53,12 @@ def _flips(
             name = setting if other == setting else f"{other} − {setting}"
             shots = contrast.allow_different_shots or other != setting
             both = _both(ends[node, setting], ends[child.node, other], shots=shots)
-            about = np.array([asks(contrast, task) for task in both["task"]], dtype=bool)
+            about = np.array([_asks(contrast, task) for task in both["task"]], dtype=bool)
             found.append(_table(contrast, name, both[about], specs))
     return [frame for frame in found if len(frame)]
 
 
-def asks(contrast: Contrast, task: str) -> bool:
+def _asks(contrast: Contrast, task: str) -> bool:
     """Whether a contrast is about a task."""
     return not contrast.tasks or any(fnmatchcase(task, pattern) for pattern in contrast.tasks)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from capeval.columns import LEDGER_COLUMNS
-from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree
+from capeval.core import Cell, Contrast, Link, Series, Stage, TaskSpec, Tree
 from capeval.digest import digest, digest_file
 from capeval.errors import BadFileError, UsageError
 from capeval.store.files import (
@@ -32,7 +32,7 @@ from capeval.strict import build, mapping, mappings
 
 FORMAT = 1
 _TABLES = (
-    "effects", "scores", "published", "published_effects", "flips", "rungs", "calibration", "abstention",
+    "effects", "replicas", "scores", "published", "published_effects", "flips", "rungs", "calibration", "abstention",
     "anatomy", "origin", "factorial", "scaling", "unlock", "reasoning", "claims",
 )  # fmt: skip
 TRAINING = "training.json"
@@ -45,6 +45,8 @@ class Trace:
     tree: Tree
     effects: pd.DataFrame
     """The ledger: `columns.EFFECT_COLUMNS`, one row per contrast, task and setting."""
+    replicas: pd.DataFrame
+    """`columns.REPLICA_COLUMNS`: the ledger's effects in each training run, where there are several."""
     scores: pd.DataFrame
     """`columns.SCORE_COLUMNS`, one row per node, task and setting."""
     rungs: pd.DataFrame
@@ -192,5 +194,6 @@ def _tree(data: Mapping[str, Any]) -> Tree:
     parts["contrasts"] = [
         build(Contrast, {**c, "cells": [build(Cell, x) for x in c["cells"]]}) for c in data["contrasts"]
     ]
+    parts["series"] = [build(Series, s) for s in data.get("series", ())]
     parts["tasks"] = [build(TaskSpec, t) for t in data["tasks"]]
     return build(Tree, parts)
