@@ -21,6 +21,8 @@ from capeval.sums import NUMBER, checks, to_number
 
 LONGEST = 20_000
 """Characters of an answer that are looked at."""
+BEGINNING = 2_000
+"""Characters that hold the first sentences, in which an answer declines."""
 LONGEST_GOLD = 30
 """Tokens of a gold that may be looked for in an answer; longer ones are texts of their own (a worked solution)."""
 CLOSING = 2
@@ -81,10 +83,10 @@ def slips(text: str) -> int | None:
 
 def declined(text: str) -> bool:
     """Whether an answer says that it can't, won't or doesn't know, or that the text asked about has no answer."""
-    text = text[:LONGEST]
-    opening = _opening(text)
+    beginning = text[:BEGINNING]
+    opening = _opening(beginning)
     return (
-        any(reason.rule in _SPEAKERS_OWN for reason in reasons(text))
+        bool(reasons(beginning, _SPEAKERS_OWN))
         or any(pattern.search(opening) for rule, pattern in UNKNOWN.items() if rule != "false premise")
         or bool(_NOTHING_SAID.search(opening))
     )
