@@ -19,6 +19,7 @@ from capeval import runner
 from capeval.attribution.abstention import abstention_table
 from capeval.attribution.anatomy import anatomy_table
 from capeval.attribution.calibration import calibration_table
+from capeval.attribution.claim_items import Evidence
 from capeval.attribution.claims import claims_table
 from capeval.attribution.effects import ALPHA, ledger
 from capeval.attribution.factorial import factorial_table
@@ -33,12 +34,13 @@ from capeval.attribution.scores import rung_table, score_table
 from capeval.attribution.seeds import replica_table, with_seeds
 from capeval.attribution.summaries import with_summaries
 from capeval.attribution.unlock import unlock_table
-from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree
+from capeval.claims import load_claims
+from capeval.core import Cell, Claims, Contrast, Link, Stage, TaskSpec, Tree
 from capeval.digest import digest_file
 from capeval.errors import MissingError, PairingError, UsageError, unknown
 from capeval.store.provenance import made_with
 from capeval.store.runs import Run, as_records, load_node_records, load_run, with_node
-from capeval.store.traces import Trace
+from capeval.store.traces import Trace, load_trace
 from capeval.strict import mapping, text, texts
 from capeval.zoo import load_tree, tree_path
 
@@ -58,6 +60,8 @@ class TraceOptions:
     alpha: float = ALPHA
     seed: int = SEED
     """Of the cluster sign-flip test."""
+    claims: Path | None = None
+    """A file of claims instead of those that ship."""
 
 
 Evaluate = Callable[[Stage, str], Run]
@@ -119,7 +123,10 @@ def trace_runs(
         pd.concat([with_node(run.records, node) for node, run in replica.items()], ignore_index=True)
         for replica in replicas
     ]
-    return assemble(tree, records, alpha=options.alpha, seed=options.seed, replicas=others, provenance=provenance)
+    return assemble(
+        tree, records, alpha=options.alpha, seed=options.seed, replicas=others,
+        claims=load_claims(options.claims), provenance=provenance,
+    )  # fmt: skip
 
 
 def _check_replicas(tree: Tree, runs: Mapping[str, Run], replicas: Sequence[Mapping[str, Run]]) -> None:
@@ -156,6 +163,7 @@ def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
     seed: int = SEED,
     replicas: Sequence[pd.DataFrame] = (),
     elicited: Elicited | None = None,
+    claims: Claims | None = None,
     provenance: Mapping[str, Any],
 ) -> Trace:
     """The trace of a tree whose records are at hand (columns of `columns.RECORD_COLUMNS` with `node` in front).
@@ -173,6 +181,12 @@ def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
     published = load_published({s.name: s.published for s in tree.stages if s.published})
     flips = flip_table(records, edges, points={t.name for t in tree.tasks if t.unit == "points"})
     beyond = elicited or Elicited()
+    scaling = scaling_table(tree, collapsed, alpha=alpha, seed=seed)
+    unlock = unlock_table(tree, collapsed, beyond.answers, alpha=alpha, seed=seed)
+    claims = claims or load_claims()
+    evidence = Evidence(
+        tree=tree, runs=tuple(seeds), measures=claims.measures, scaling=scaling, unlock=unlock, alpha=alpha, seed=seed
+    )
     return Trace(
         tree=tree,
         effects=graded(effects, tree, by_seed, alpha=alpha),
@@ -187,10 +201,10 @@ def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
         anatomy=anatomy_table(tree, collapsed, flips),
         origin=origin_table(tree, collapsed, alpha=alpha, seed=seed),
         factorial=factorial_table(tree, collapsed, alpha=alpha, seed=seed),
-        scaling=scaling_table(tree, collapsed, alpha=alpha, seed=seed),
-        unlock=unlock_table(tree, collapsed, beyond.answers, alpha=alpha, seed=seed),
+        scaling=scaling,
+        unlock=unlock,
         reasoning=reasoning_table(tree, collapsed, beyond.reads, alpha=alpha, seed=seed),
-        claims=claims_table(tree, collapsed, alpha=alpha, seed=seed),
+        claims=claims_table(claims, evidence),
         provenance={"alpha": alpha, "level": 0.95, "seed": seed, **provenance},
     )
 
@@ -273,6 +287,39 @@ def _refuse_other_scoring(runs: Mapping[str, Run]) -> None:
                     f"'{rule}' is scored by another filter or metric in '{node}' than in '{other}', so a difference "
                     "would not be the model's; run both with one suite (what the journal knows is not asked again)"
                 )
+
+
+def claims(tree: str, folder: Path | None = None, file: Path | None = None) -> pd.DataFrame:
+    """The claims ledger of a tree: of its stored trace, or of the records that it ships.
+
+    Args:
+        tree: Name of a shipped tree, or a YAML file.
+        folder: A trace of it; traces/TREE where the tree ships no records.
+        file: Claims other than those that ship.
+
+    Returns:
+        Columns of `columns.CLAIM_COLUMNS`.
+
+    Raises:
+        UsageError: no records and no trace, or a trace of another tree.
+    """
+    loaded = load_tree(tree)
+    if folder is None and loaded.records:
+        return trace(tree, TraceOptions(claims=file)).claims
+    if file is not None:
+        raise UsageError(
+            f"a trace holds no records, so other claims can't be put to it; `capeval trace {tree} --claims {file}` does"
+        )
+    folder = folder or Path("traces") / loaded.name
+    if not (folder / "trace.json").is_file():
+        raise UsageError(
+            f"tree '{loaded.name}' ships no records and {folder} holds no trace of it: `capeval trace {tree}` makes "
+            "one, --trace FOLDER names another"
+        )
+    stored = load_trace(folder)
+    if stored.tree.name != loaded.name:
+        raise UsageError(f"{folder} is a trace of tree '{stored.tree.name}', not of '{loaded.name}'")
+    return stored.claims
 
 
 def inspect(run: Run, *, alpha: float = ALPHA) -> Trace:
