@@ -341,24 +341,34 @@ SCALING_COLUMNS: dict[str, str] = {
 }
 """Scores against log size: one row per series, axis, task and setting."""
 
+ASK_AGAIN_COLUMNS: dict[str, str] = {
+    "parent": "node to ask",
+    "task": "task",
+    "setting": "the plain setting in which its child newly solves items",
+    "item": "digest of the document: newly solved by a child, or a control item as hard",
+}
+"""What parents are asked again by `--elicit`: one row per node, task, setting and item."""
+
 UNLOCK_COLUMNS: dict[str, str] = {
     "parent": "node that is asked again in elicited settings",
     "child": "node that newly solves items",
     "capability": "what the task measures",
     "task": "task",
-    "setting": "the setting in which the child newly solves",
+    "setting": "the plain setting in which the child newly solves",
     "elicited": "settings in which the parent was asked again, joined by ', '",
-    "n_new": "items that the child solves and the parent does not",
-    "n_control": "items that neither solves, matched on difficulty",
+    "n_new": "items that the child solves and the parent does not, as far as they are compared",
+    "n_control": "items that neither solves, as hard as some new one; 0: the new ones are held against guessing alone",
     "share_new": "share of the new ones that the parent solves when elicited, corrected for guessing",
-    "share_control": "that share among the control items",
-    "delta": "share_new − share_control",
+    "share_control": "that share among the control items of equal difficulty, or missing",
+    "delta": "share_new − share_control; share_new alone without control items",
     "low": "lower end of its 95 % interval",
     "high": "upper end of it",
-    "p": "two-sided p of no difference",
-    "p_adjusted": "after Benjamini-Hochberg over all edges and tasks",
+    "low_equivalence": "lower end of the 1 − 2α interval that `injected` rests on",
+    "high_equivalence": "upper end of it",
+    "p": "of a delta of at most the margin; below α where the interval lies above the margin",
+    "p_adjusted": "after Benjamini-Hochberg over all edges, tasks and settings",
     "margin": "a difference inside ±margin counts as none",
-    "logprob": "difference of the gold's log-probability under the parent, new − control items, or missing",
+    "logprob": "difference of the gold's log-probability under the parent, new − control items, in nats, or missing",
     "answer": "unlocked, injected or cant_tell",
     "confounds": "what weakens the answer",
     "sentence": "the verdict in words",
