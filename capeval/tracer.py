@@ -199,7 +199,7 @@ def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
         published_effects=published_effects(tree, published),
         flips=flips,
         anatomy=anatomy_table(tree, collapsed, flips),
-        origin=origin_table(tree, collapsed, alpha=alpha, seed=seed),
+        origin=origin_table(tree, seeds, alpha=alpha, seed=seed),
         factorial=factorial_table(tree, collapsed, alpha=alpha, seed=seed),
         scaling=scaling,
         unlock=unlock,
