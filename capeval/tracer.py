@@ -200,7 +200,7 @@ def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
         flips=flips,
         anatomy=anatomy_table(tree, collapsed, flips),
         origin=origin_table(tree, seeds, alpha=alpha, seed=seed),
-        factorial=factorial_table(tree, collapsed, alpha=alpha, seed=seed),
+        factorial=factorial_table(tree, seeds, alpha=alpha, seed=seed),
         scaling=scaling,
         unlock=unlock,
         reasoning=reasoning_table(tree, collapsed, beyond.reads, alpha=alpha, seed=seed),
