@@ -188,6 +188,25 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Factorial:
+    """Four nodes that cross two stages: neither, the one, the other, both."""
+
+    name: str
+    factors: tuple[str, str]
+    """What the two stages are: code, instructions."""
+    neither: str
+    """Trained on as many tokens of something else where the other three were trained on a factor."""
+    first: str
+    second: str
+    both: str
+
+    @property
+    def nodes(self) -> tuple[str, str, str, str]:
+        """neither, first, second, both."""
+        return self.neither, self.first, self.second, self.both
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
     """Stages with their parents before them, and the contrasts that are put to the records."""
 
@@ -199,6 +218,8 @@ class Tree:
     """Declared ones; edges are not among them, `edges()` gives those."""
     series: tuple[Series, ...] = ()
     """Declared ones; `attribution.series.series_of` adds those that the stages' own sizes give."""
+    factorials: tuple[Factorial, ...] = ()
+    """Declared ones; `attribution.designs.designs_of` adds those that the stages themselves give."""
     tasks: tuple[TaskSpec, ...] = ()
     records: str = ""
     """Path of the shipped records; empty when there are none."""
