@@ -20,7 +20,7 @@ from capeval.stats.paired import PairedDifference, paired_difference
 REFUSED_SHARE = 0.01
 """Up to this share of pairs with different shots is dropped and counted; above it the comparison is refused."""
 
-_NUMBERS = ("score", "gold_logprob")
+_NUMBERS = ("score", "gold_logprob", "lenient")
 _TEXTS = ("subset", "cluster", "shots", "presentation", "prompt_digest", "rung")
 
 Cells = Mapping[tuple[str, str, str], pd.DataFrame]

@@ -310,3 +310,19 @@ def test_a_bend_comes_from_the_scaling_table() -> None:
         assert table["verdict"].iloc[0] == verdict
     few = put_runs([frames], claim(bend), scaling=pd.DataFrame([row | {"p_change": math.nan}]))
     assert few["reason"].iloc[0].startswith("fewer than 5 parameters of stages that are code or sft")
+
+
+def test_what_is_only_a_change_of_form_decides_no_claim() -> None:
+    """The child answers in sentences: right as before, and scored wrong; forgiven, nothing changed."""
+    scores = share(0.8)
+    parent = records("code", scores, task="follows", capability="follows", lenient=scores)
+    child = records("sft", [0.0] * 400, task="follows", capability="follows", lenient=scores)
+    losing, flat = (
+        put([parent, child], claim(test_("less")), claim(test_("same"), name="d")).query("test == 'claim'").iloc
+    )
+    assert losing["delta"] == pytest.approx(-0.8)
+    assert losing["verdict"] == flat["verdict"] == "undecided"
+    assert "with the form of answers forgiven +0.0 [" in losing["reason"]
+    assert losing["grade_reason"] == "one training run"
+    truly = records("sft", [0.0] * 400, task="follows", capability="follows", lenient=[0.0] * 400)
+    assert put([parent, truly], claim(test_("less")))["verdict"].iloc[0] == "supported"
