@@ -21,7 +21,7 @@ LISTING = "capeval list trees"
 _TREE_KEYS = {"name", "title", "description", "records", "stages", "contrasts", "edges", "series", "tasks", "scales",
               "suite"}  # fmt: skip
 _CONTRAST_KEYS = {"name", "kind", "child", "parent", "node", "settings", "cells", "tasks", "confounds",
-                  "allow_different_shots", "note"}  # fmt: skip
+                  "allow_different_shots", "control", "note"}  # fmt: skip
 _EDGE_KEYS = {"confounds", "allow_different_shots"}
 _STAGE_KEYS = {f.name for f in fields(Stage)} - {"digest"}
 _LINK_KEYS = {f.name for f in fields(Link)}
@@ -153,6 +153,11 @@ def _contrast(data: dict[str, Any], names: set[str], where: str) -> Contrast:
             raise BadFileError(f"{where}: {unknown('node', cell.node, names, LISTING)}")
     if abs(sum(c.weight for c in cells)) > 1e-9 or not any(c.weight > 0 for c in cells):
         raise BadFileError(f"{where}: the weights of its cells must sum to 0, with one above 0")
+    control = strict.flag(data, "control", where, default=False)
+    if control and (kind != "sibling" or len(cells) != 2 or any(c.setting for c in cells)):
+        raise BadFileError(
+            f"{where}: control: a token-matched control is the 'parent' of a contrast of kind sibling, in every setting"
+        )
     return Contrast(
         name=strict.text(data, "name", where) or _contrast_name(cells),
         kind=kind,
@@ -160,6 +165,7 @@ def _contrast(data: dict[str, Any], names: set[str], where: str) -> Contrast:
         tasks=strict.texts(data, "tasks", where),
         confounds=strict.texts(data, "confounds", where),
         allow_different_shots=strict.flag(data, "allow_different_shots", where, default=False),
+        control=control,
         note=strict.text(data, "note", where),
     )
 

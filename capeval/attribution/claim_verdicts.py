@@ -49,6 +49,8 @@ def judge(effect: Estimated) -> Judged:
     interval = effect.interval
     if interval is None:
         return Judged(effect=effect, supports=math.nan, contradicts=math.nan)
+    if effect.given:
+        return Judged(effect=effect, supports=effect.given[0], contradicts=effect.given[1])
     delta, margin, test = effect.delta, effect.margin, effect.test
     zero = margin if test.alone else 0.0
 
