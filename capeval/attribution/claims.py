@@ -34,7 +34,10 @@ def claims_table(claims: Claims, evidence: Evidence) -> pd.DataFrame:
     Returns:
         Columns of `columns.CLAIM_COLUMNS`, claims in their order.
     """
-    judged = [[judge(effect) for test in claim.tests for effect in _effects(evidence, test)] for claim in claims.claims]
+    judged = [
+        [judge(effect, alpha=evidence.alpha) for test in claim.tests for effect in _effects(evidence, test)]
+        for claim in claims.claims
+    ]
     both = [both_questions(tests) for tests in judged]
     raw = [min(1.0, 2 * min(pair)) if not math.isnan(min(pair)) else math.nan for pair in both]
     adjusted = holm(raw)

@@ -196,7 +196,7 @@ class _Items:
     """Labels; empty ones share nothing."""
 
     @classmethod
-    def of(  # noqa: PLR0913
+    def of(
         cls, solved: ArrayLike, difficulty: ArrayLike, chance: ArrayLike, clusters: Labels | None, name: str,
         *, solves: int = 0,
     ) -> _Items:  # fmt: skip
