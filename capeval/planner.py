@@ -12,7 +12,7 @@ import pandas as pd
 from capeval.attribution.planning import Aim, plan_table
 from capeval.errors import UsageError
 from capeval.store.traces import Trace, load_trace
-from capeval.tracer import TraceOptions, trace_runs
+from capeval.tracer import TraceOptions, trace, trace_runs
 from capeval.zoo import load_tree
 
 
@@ -44,7 +44,8 @@ def _pilot(tree: str, folder: Path | None) -> Trace:
     if folder is None and not loaded.records and (usual / "trace.json").is_file():
         folder = usual
     if folder is None:
-        return trace_runs(loaded, {}, TraceOptions())
+        untrained = any(stage.recipe for stage in loaded.stages)
+        return trace_runs(loaded, {}, TraceOptions()) if untrained else trace(tree)
     stored = load_trace(folder)
     if stored.tree.name != loaded.name:
         raise UsageError(f"{folder} is a trace of tree '{stored.tree.name}', not of '{loaded.name}'")

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from capeval.attribution.sentences import amount, round_up
 from capeval.report.lines import lines, room, say, shortened
-from capeval.report.words import clean, task_name
+from capeval.report.words import clean, count_text, task_name
 
 ROWS = 12
 
@@ -42,7 +42,12 @@ def _claims(rows: pd.DataFrame, console: Console) -> None:
     _head("Claims", "what keeps them open; `capeval claims TREE --claim ID` shows what one rests on", console)
     undecided = rows[rows["problem"].str.startswith("undecided")]
     cells = [
-        [f"  ? {clean(row['what'])}", f"{int(row['have']):,} items", _about(row["need"]), _why(row["problem"])]
+        [
+            f"  ? {clean(row['what'])}",
+            f"{count_text({'n': row['have']})} items",
+            _about(row["need"]),
+            _why(row["problem"]),
+        ]
         for row in undecided.to_dict("records")
     ]
     lines(console, cells, align="lrrl", elastic=3)

@@ -13,7 +13,7 @@ import pytest
 
 from capeval.attribution.curves import LOGPROB
 from capeval.attribution.pairing import cells
-from capeval.attribution.scaling import CURVED, NO_COMPANION, THRESHOLD_ONLY, scaling_table
+from capeval.attribution.scaling import CURVED, NO_COMPANION, SLOPE_ONLY, THRESHOLD_ONLY, scaling_table
 from capeval.attribution.series import series_of
 from capeval.attribution.summaries import with_summaries
 from capeval.columns import SCALING_COLUMNS
@@ -122,6 +122,15 @@ def test_a_jump_that_only_the_threshold_makes_is_told():
     assert row["continuous_slope"] == pytest.approx(0.45, abs=0.02) and row["continuous_p_change"] > 0.05
     assert row["warning"].startswith(THRESHOLD_ONLY) and THRESHOLD_ONLY in row["sentence"]
     assert found.loc["sums-f1", "warning"] == ""  # knows degrees itself
+
+
+def test_a_slope_that_only_the_threshold_shows_is_told():
+    tree = lab(replace(SPEC, continuous="sums-f1"), GRADED)
+    rng = np.random.default_rng(0)
+    exact = planted(tree, "base", list(0.1 + 0.25 * (X - X[0])))
+    graded = [rows(node, rng.random(ITEMS), task="sums-f1") for node in exact["node"].unique()]
+    row = table(tree, exact, *graded).reset_index().set_index("task").loc["sums"]
+    assert row["warning"].startswith(SLOPE_ONLY) and row["p_adjusted"] < 0.05
 
 
 def test_the_log_probability_of_the_gold_is_a_companion_where_records_know_it():
