@@ -28,6 +28,7 @@ RECORD_COLUMNS: dict[str, str] = {
     "lenient": "score of the same answer with its form forgiven (the gold found in a sentence), or missing",
     "steps": "reasoning steps in the answer (sentences or lines before the final one), or missing",
     "slips": "calculations in the answer that are wrong when computed again, or missing where there are none to check",
+    "declined": "1 where the answer says that it can't, won't or doesn't know, else 0; missing where nobody looked",
     "error": "an engine's, API's or data set's failure; then the score is missing",
 }
 """One row per item and sample. A tree's records have the column `node` in front."""
@@ -222,24 +223,33 @@ FLIP_COLUMNS: dict[str, str] = {
     "child_flag": "flag of the child's answer",
     "parent_response": "what the parent said, or missing",
     "child_response": "what the child said, or missing",
-    "cause": "why the item was lost or gained: one of `attribution.anatomy.CAUSES`",
+    "parent_length": "characters that the parent answered, or missing",
+    "child_length": "characters that the child answered, or missing",
+    "cause": "why the worse end is worse: one of `attribution.causes.CAUSES`; '' where none is better",
 }
 """Items on which the two ends of an edge differ."""
 
 ANATOMY_COLUMNS: dict[str, str] = {
     "kind": "kind of the contrast",
+    "contrast": "name of the contrast",
     "parent": "the node that is subtracted",
     "child": "the node that it is subtracted from",
-    "task": "task",
+    "task": "task, or task:subset",
     "setting": "how it was asked",
-    "cause": "one of `attribution.anatomy.CAUSES`",
+    "cause": "one of `attribution.causes.CAUSES`, or `small changes` for all that is no flip",
     "n": "items that both ends have a score for",
     "lost": "items that were lost by this cause",
-    "gained": "items that were gained by it",
-    "net": "what the cause adds to the difference child − parent; over all causes they add up to it",
-    "low": "lower end of the 95 % interval of net",
+    "gained": "items that were gained, which the parent had wrong by it",
+    "delta": "child − parent on those n items, as in the ledger",
+    "net": "what the cause adds to delta; over all causes they add up to it",
+    "low": "lower end of the marginal 95 % interval of net",
     "high": "upper end of it",
+    "worse_length": "median characters of the worse answers, or missing",
+    "better_length": "median characters of the better answers to the same items, or missing",
     "share": "of the items lost on this contrast, task and setting, or missing where none was lost",
+    "orientation": "which way the metric is better",
+    "unit": "points or the metric's own unit",
+    "sentence": "the row in words",
 }
 """The difference of two nodes, split by why items flipped: one row per contrast, task, setting and cause."""
 

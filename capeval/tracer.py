@@ -179,7 +179,7 @@ def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
     by_seed = replica_table(tree, contrasts, seeds, alpha=alpha)
     effects = with_seeds(ledger(tree, collapsed, contrasts, alpha=alpha, seed=seed), by_seed)
     published = load_published({s.name: s.published for s in tree.stages if s.published})
-    flips = flip_table(records, edges, points={t.name for t in tree.tasks if t.unit == "points"})
+    flips = flip_table(records, (*edges, *tree.contrasts), tree.tasks)
     beyond = elicited or Elicited()
     scaling = scaling_table(tree, collapsed, alpha=alpha, seed=seed)
     unlock = unlock_table(tree, collapsed, beyond.answers, alpha=alpha, seed=seed)
@@ -197,8 +197,8 @@ def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
         abstention=abstention_table(records, tree.tasks),
         published=published,
         published_effects=published_effects(tree, published),
-        flips=flips,
-        anatomy=anatomy_table(tree, collapsed, flips),
+        flips=flips[flips["kind"] == "edge"].reset_index(drop=True),
+        anatomy=anatomy_table(tree, collapsed, flips, alpha=alpha, seed=seed),
         origin=origin_table(tree, collapsed, alpha=alpha, seed=seed),
         factorial=factorial_table(tree, collapsed, alpha=alpha, seed=seed),
         scaling=scaling,

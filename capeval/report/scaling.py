@@ -65,7 +65,8 @@ def say_part(trace: Trace, console: Console) -> None:
             beware.setdefault(warning, []).append(name)
     lines(console, cells, align="lrrrl")
     for warning, names in beware.items():
-        say(console, (shortened(f"  ! {warning} ({', '.join(names)})", room(console)), "dim"))
+        of = f" ({len(names)} of these)" if len(cells) > 1 else ""
+        say(console, (shortened(f"  ! {warning}{of}", room(console)), "dim"))
     if len(certain) > ROWS:
         say(console, (f"  … and {len(certain) - ROWS} more", "dim"))
 

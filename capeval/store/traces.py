@@ -62,7 +62,7 @@ class Trace:
     flips: pd.DataFrame
     """`columns.FLIP_COLUMNS`, edges only."""
     anatomy: pd.DataFrame
-    """`columns.ANATOMY_COLUMNS`, edges only."""
+    """`columns.ANATOMY_COLUMNS`, contrasts of two cells."""
     origin: pd.DataFrame
     """`columns.ORIGIN_COLUMNS`."""
     factorial: pd.DataFrame
