@@ -46,13 +46,24 @@ def records(asked: Sequence[Asked], replies: Sequence[Reply]) -> pd.DataFrame:
         with blaming(one.source), templates_compiled_once():
             rows += _score_file(one, following)
     frame = pd.DataFrame(rows)
-    frame["item"] = frame.groupby(["task", "setting"], sort=False)["item"].transform(number_repeats)
+    frame["item"] = frame.groupby(["task", "setting", "sample"], sort=False)["item"].transform(number_repeats)
     return as_records(frame)
 
 
 def _score_file(asked: Asked, following: Iterator[Reply]) -> list[dict[str, Any]]:
-    """Rows of one task file; filters see all its answers at once, as some of them need to."""
+    """Rows of one task file."""
     answers = [[[next(following) for _ in samples] for samples in d.requests] for d in asked.documents]
+    if not asked.source.each_sample:
+        return _score_answers(asked, answers)
+    rows = []
+    for number in range(max(len(samples) for document in answers for samples in document)):
+        one = [[samples[number : number + 1] for samples in document] for document in answers]
+        rows += [row | {"sample": number} for row in _score_answers(asked, one)]
+    return rows
+
+
+def _score_answers(asked: Asked, answers: Sequence[Replies]) -> list[dict[str, Any]]:
+    """A row per document; filters see all the file's answers at once, as some of them need to."""
     instances = []
     for document, given in zip(asked.documents, answers, strict=True):
         for instance, samples in zip(document.instances, given, strict=True):
