@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from capeval.attribution.designs import missing_cells
 from capeval.attribution.grades import SEEDS, controls_of
 from capeval.columns import PLAN_COLUMNS
 from capeval.core import Tree
@@ -64,6 +65,7 @@ def plan_table(
     headline = effects[~_second(effects, tree)]
     rows = [
         *_claims(tree, claims, pilot=not effects.empty),
+        *_designs(tree),
         *_controls(tree),
         *([] if not effects.empty else [_no_pilot(tree)]),
         *_items(tree, headline, aim),
@@ -90,6 +92,15 @@ def _claims(tree: Tree, claims: pd.DataFrame, *, pilot: bool) -> Iterator[dict[s
                 "problem": f"{row['verdict']}: {row['reason']}", "have": row["n"] or math.nan, "need": row["n_needed"],
                 "unit": row["unit"], "remedy": f"`capeval claims {tree.name} --claim {row['claim']}`",
             }  # fmt: skip
+
+
+def _designs(tree: Tree) -> Iterator[dict[str, Any]]:
+    """What a 2 × 2 of code and instructions still takes."""
+    for sentence in missing_cells(tree):
+        yield {
+            "about": "design", "what": "code × instructions", "problem": sentence,
+            "remedy": "these branches in the tree's file; `factorials:` names a 2 × 2 of other stages",
+        }  # fmt: skip
 
 
 def _controls(tree: Tree) -> Iterator[dict[str, Any]]:

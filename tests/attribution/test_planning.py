@@ -78,6 +78,12 @@ def test_without_a_pilot_the_branches_are_planned_all_the_same():
     assert "no stage has a recipe" in recorded.loc["seeds", "problem"] and math.isnan(recorded.loc["seeds", "need"])
 
 
+def test_what_a_crossing_of_code_and_instructions_lacks():
+    designs = plan(load_tree("gpt-3.5")).set_index("about").loc[["design"]]
+    assert designs["problem"].str.contains("missing").all() and set(designs["what"]) == {"code × instructions"}
+    assert not (plan(load_tree("lab"))["about"] == "design").any()  # the lab holds one
+
+
 def test_a_declared_control_is_enough():
     link = (Link(parent="base", certainty="documented"),)
     stages = (Stage(name="base", kind="base"), *(Stage(name=n, kind="code", links=link) for n in ("code", "more")))

@@ -55,7 +55,7 @@ def test_the_command(capeval, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
     code, out, _ = capeval("plan", "lab-scale", "--json")
     found = json.loads(out)
-    assert code == 0 and {row["about"] for row in found["plan"]} == {"control", "items", "seeds"}
+    assert code == 0 and {row["about"] for row in found["plan"]} == {"design", "control", "items", "seeds"}
     assert capeval("plan", "lab-scale")[0] == 0
     for args, said in (
         (["lab-scale", "--effect", "0"], "--effect"),
