@@ -38,7 +38,8 @@ bench: setup     ## side by side with lm-eval: same work, equal outputs, ratios
 
 validate: setup  ## minutes of simulation: coverage and size of every test and interval, printed, then checked
 	$(BIN)/python -m benchmarks.validate_stats
-	CAPEVAL_SLOW=1 $(BIN)/python -m pytest tests/stats/test_simulation.py
+	$(BIN)/python -m benchmarks.validate_change_point
+	CAPEVAL_SLOW=1 $(BIN)/python -m pytest tests/stats/test_simulation.py tests/stats/test_change_point.py
 
 docs: setup      ## rebuild the pages that are written from tables (tasks/README.md, docs/data.md)
 	$(BIN)/python docs/build_tasks.py

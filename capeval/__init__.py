@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from capeval.gating import gate as gate
     from capeval.harness.inventory import data as data
     from capeval.pipeline import trace_built as trace_built
+    from capeval.planner import plan as plan
     from capeval.recordings import import_records as import_records
     from capeval.runner import run as run
     from capeval.store.runs import Run as Run
@@ -38,6 +39,7 @@ _DOORS = {
     "import_records": "capeval.recordings",
     "load_run": "capeval.store.runs",
     "load_trace": "capeval.store.traces",
+    "plan": "capeval.planner",
     "run": "capeval.runner",
     "trace": "capeval.tracer",
     "trace_built": "capeval.pipeline",

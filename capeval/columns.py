@@ -439,3 +439,17 @@ CLAIM_COLUMNS: dict[str, str] = {
     "sentence": "the verdict in words",
 }
 """What a tree says of the literature's claims: a row per claim, and one per test of it."""
+
+PLAN_COLUMNS: dict[str, str] = {
+    "about": "claim, design (2 × 2), control, items or seeds",
+    "what": "the claim, stage or contrast",
+    "task": "task, or missing where it is about none",
+    "setting": "how it was asked, or missing",
+    "problem": "what keeps it from being known",
+    "effect": "true difference that is to be found, in the score's unit",
+    "unit": "points or the metric's own unit",
+    "have": "items, or training runs",
+    "need": "items, or training runs, that it takes; missing where that is unknown",
+    "remedy": "what to do",
+}
+"""What is missing to identify what a tree is asked: a row per claim, branch and contrast."""

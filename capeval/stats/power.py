@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+from scipy import special
+
 from capeval.stats.rates import normal_quantile, t_quantile
 
 
@@ -66,3 +68,85 @@ def items_for_margin(
         variance = 1 - alpha ** (1 / n)
     z = normal_quantile(1 - alpha) + normal_quantile(1 - (1 - power) / 2)
     return math.ceil(z * z * variance * design_effect / (margin * margin))
+
+
+def items_for_effect(
+    variance: float, effect: float, *, alpha: float = 0.05, power: float = 0.8, n: int | None = None
+) -> int:
+    """Items at which a true difference of this size would be found with this power.
+
+    n = (z_{1−α/2} + z_{power})² · variance / effect²: the detectable effect (`minimal_detectable_effect`) solved for n.
+
+    Args:
+        variance: Of d over items (n · SE² of a pilot's difference already holds the design effect of its clusters).
+        effect: The true difference, in the score's unit.
+        alpha: Of the two-sided test; α/m for the first step of Holm in a family of m.
+        power: Chance of finding it.
+        n: Items of the pilot, needed when `variance` is 0: the upper 1 − α limit on the discordant share stands in for
+            it, as in `items_for_margin`.
+
+    Raises:
+        ValueError: for an effect that is not positive, for a variance that is negative or missing, and for a variance
+            of 0 without `n`.
+    """
+    if not effect > 0:
+        raise ValueError(f"the effect must be positive, not {effect}")
+    if not variance >= 0:
+        raise ValueError(f"the variance must be 0 or more, not {variance}")
+    if variance == 0:
+        if not n:
+            raise ValueError("with a variance of 0, say on how many items it was observed (n)")
+        variance = 1 - alpha ** (1 / n)
+    z = normal_quantile(1 - alpha / 2) + normal_quantile(power)
+    return math.ceil(z * z * variance / (effect * effect))
+
+
+def t_test_power(sd: float, effect: float, n: int, *, alpha: float = 0.05) -> float:
+    """Chance that a two-sided t test on n values finds a true mean: by the noncentral t, both tails.
+
+    Cohen 1988, Statistical Power Analysis, chapter 2; the same as statsmodels' TTestPower.
+
+    Args:
+        sd: Of the values.
+        effect: The true mean.
+        n: How many values; NaN for fewer than two.
+        alpha: Of the test.
+    """
+    if n < 2:
+        return math.nan
+    if sd == 0:
+        return 1.0 if effect else alpha
+    df, away = n - 1, abs(effect) / sd * math.sqrt(n)
+    border = t_quantile(1 - alpha / 2, df)
+    # beyond −border lies next to nothing when the truth is far above: scipy then says NaN
+    below = float(special.nctdtr(df, away, -border))
+    return 1 - float(special.nctdtr(df, away, border)) + (0.0 if math.isnan(below) else below)
+
+
+def seeds_for_effect(sd: float, effect: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
+    """Training runs at which their t interval would exclude 0 with this power, if the true effect has this size.
+
+    The smallest n with `t_test_power` ≥ power. Two or three pilot runs know the sd badly (a 95 % interval of 0.5 to 6.3
+    times it for three), so the number is an order of magnitude.
+
+    Args:
+        sd: Of the effect between training runs on the same items (`seeds.seed_interval`).
+        effect: The true difference, in the score's unit.
+        alpha: Of the two-sided test.
+        power: Chance of finding it.
+
+    Raises:
+        ValueError: for an effect that is not positive, or an sd that is negative or missing.
+    """
+    if not effect > 0:
+        raise ValueError(f"the effect must be positive, not {effect}")
+    if not sd >= 0:
+        raise ValueError(f"the standard deviation must be 0 or more, not {sd}")
+    low, high = 1, 2
+    while t_test_power(sd, effect, high, alpha=alpha) < power:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = t_test_power(sd, effect, middle, alpha=alpha) >= power
+        low, high = (low, middle) if enough else (middle, high)
+    return high
