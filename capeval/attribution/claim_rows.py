@@ -101,20 +101,23 @@ def _graded(tests: Sequence[Judged], verdict: str, p: float, p_adjusted: float, 
     if p_adjusted > alpha:
         return {"grade": "C" if p <= alpha else "D", "grade_reason": f"p above α{' after adjustment' * (p <= alpha)}"}
     reasons = [reason for test in tests if (reason := _not_a(test, verdict))]
+    if verdict == "undecided":  # shown of these weights, or in this form, and not of the stage's capability
+        return {"grade": "D", "grade_reason": "; ".join(dict.fromkeys(reasons))}
     return {"grade": "B" if reasons else "A", "grade_reason": "; ".join(dict.fromkeys(reasons))}
 
 
 def _not_a(test: Judged, verdict: str) -> str:
     """What keeps one test's evidence from being graded A."""
     effect, runs = test.effect, test.effect.runs
+    asked = 1 if verdict == "contradicted" or test.supports > test.contradicts else 0
+    if not test.form[asked]:
+        return "hinges on the form of answers"
+    if not test.runs[asked]:
+        return "training runs differ"
     if runs is None or runs.n < SEEDS:
         return "one training run" if runs is None or runs.n < 2 else f"{runs.n} training runs"
     if effect.fixed:
         return f"{effect.fixed} was not trained again"
-    if not test.runs[verdict == "contradicted"]:
-        return "training runs differ"
-    if not test.form[verdict == "contradicted"]:
-        return "hinges on the form of answers"
     shown = (verdict == "supported") == (effect.test.expect in ("more", "less"))
     if effect.test.relation is None or not shown:
         return ""  # what is within a node, or not there, needs no control

@@ -323,6 +323,6 @@ def test_what_is_only_a_change_of_form_decides_no_claim() -> None:
     assert losing["delta"] == pytest.approx(-0.8)
     assert losing["verdict"] == flat["verdict"] == "undecided"
     assert "with the form of answers forgiven +0.0 [" in losing["reason"]
-    assert losing["grade_reason"] == "one training run"
+    assert (losing["grade"], losing["grade_reason"]) == ("D", "hinges on the form of answers")
     truly = records("sft", [0.0] * 400, task="follows", capability="follows", lenient=[0.0] * 400)
     assert put([parent, truly], claim(test_("less")))["verdict"].iloc[0] == "supported"
