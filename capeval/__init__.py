@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from capeval.store.runs import load_run as load_run
     from capeval.store.traces import Trace as Trace
     from capeval.store.traces import load_trace as load_trace
+    from capeval.tracer import claims as claims
     from capeval.tracer import compare as compare
     from capeval.tracer import trace as trace
 
@@ -33,6 +34,7 @@ _DOORS = {
     "CapevalError": "capeval.errors",
     "Run": "capeval.store.runs",
     "Trace": "capeval.store.traces",
+    "claims": "capeval.tracer",
     "compare": "capeval.tracer",
     "data": "capeval.harness.inventory",
     "gate": "capeval.gating",

@@ -34,11 +34,11 @@ from capeval.attribution.scores import rung_table, score_table
 from capeval.attribution.seeds import replica_table, with_seeds
 from capeval.attribution.summaries import with_summaries
 from capeval.attribution.unlock import unlock_table
-from capeval.claims import load_claims
 from capeval.core import Cell, Claims, Contrast, Link, Stage, TaskSpec, Tree
 from capeval.digest import digest_file
 from capeval.elicit import Items
 from capeval.errors import MissingError, PairingError, UsageError, unknown
+from capeval.literature import load_claims
 from capeval.store.provenance import made_with
 from capeval.store.runs import Run, as_records, load_node_records, load_run, with_node
 from capeval.store.traces import Trace, load_trace

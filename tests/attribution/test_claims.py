@@ -16,9 +16,9 @@ from capeval.attribution.claim_verdicts import VERDICTS
 from capeval.attribution.claims import claims_table
 from capeval.attribution.pairing import Cells, cells
 from capeval.attribution.summaries import with_summaries
-from capeval.claims import load_claims
 from capeval.columns import CLAIM_COLUMNS, SCALING_COLUMNS, UNLOCK_COLUMNS
 from capeval.core import Cell, Claim, Claims, ClaimTest, Contrast, Link, Pick, Source, Stage, TaskSpec, Tree
+from capeval.literature import load_claims
 from tests.records import records
 
 MORE, OTHER = (
