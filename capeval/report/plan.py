@@ -71,7 +71,8 @@ def _branches(title: str, rows: pd.DataFrame, console: Console) -> None:
     for row in rows.head(ROWS).to_dict("records"):
         say(console, (f"  {clean(row['what'])}: {clean(row['problem'])}", ""))
     _more(len(rows), console)
-    say(console, (f"  for the first: {clean(rows['remedy'].iloc[0])}", "dim"))
+    first = "" if rows["remedy"].nunique() == 1 else "for the first: "
+    say(console, (f"  {first}{clean(rows['remedy'].iloc[0])}", "dim"))
 
 
 def _amounts(title: str, rows: pd.DataFrame, console: Console) -> None:

@@ -38,7 +38,7 @@ def test_claims_by_what_is_missing_and_branches() -> None:
         "problem": "no token-matched control branch",
         "remedy": "train",
     }
-    text = told(claim, claim | {"what": "b"}, undecided, control)
+    text = told(claim, claim | {"what": "b"}, undecided, control, control | {"remedy": "other"})
     assert "a, b: no stage is code" in text and "needs about 700" in text and "for the first: train" in text
 
 
