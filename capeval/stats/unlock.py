@@ -22,7 +22,8 @@ the child and by the elicited parent alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -57,9 +58,9 @@ class Unlock:
     share_control: float
     """The same of the control items; NaN without them."""
     delta: float
-    """share_new − share_control; share_new − 0 without controls."""
+    """share_new − share_control; NaN without controls."""
     low: float
-    """Lower end of the interval of delta at `level`."""
+    """Lower end of the interval of delta at `level`; without controls, of share_new."""
     high: float
     low_equivalence: float
     """Lower end of the 1 − 2α interval."""
@@ -86,6 +87,37 @@ def chance_of_any(chance: float, tries: int) -> float:
     return 1.0 - (1.0 - chance) ** tries
 
 
+def chance_by_exchange(
+    answers: Sequence[Collection[str]], golds: Sequence[str], groups: Labels | None = None
+) -> Vector:
+    """By item, how often its answers would be right if they had nothing to do with the question.
+
+    The share of *other* items whose gold is among this item's answers: a permutation of the golds, counted out. It
+    knows that many tries which say the same are one guess, and that some answers are more frequent than others, also
+    where there are no options.
+
+    >>> chance_by_exchange([{"2", "3"}, {"7"}, {"3"}], ["2", "3", "3"]).tolist()
+    [1.0, 0.0, 0.5]
+
+    Args:
+        answers: (n,) the different answers that were given to each item.
+        golds: (n,) right answers; '' where it is not known.
+        groups: (n,) golds are exchanged within these labels only (a benchmark's parts ask for different things).
+    """
+    n = len(answers)
+    codes = np.zeros(n, int) if groups is None else cluster_codes(groups, n)
+    known = Counter(zip(codes.tolist(), golds, strict=True))
+    for code in set(codes.tolist()):
+        known.pop((code, ""), None)
+    sizes = Counter(code for code, _ in known.elements())
+    chances = []
+    for said, gold, code in zip(answers, golds, codes.tolist(), strict=True):
+        others = sizes[code] - (gold != "")
+        hits = sum(known[code, one] for one in set(said)) - (gold != "" and gold in said)
+        chances.append(hits / others if others else 0.0)
+    return np.array(chances)
+
+
 def corrected_share(share: float, chance: float) -> float:
     """The share that is known rather than guessed: (s − c) / (1 − c), Abbott's formula; NaN where guessing is certain.
 
@@ -100,14 +132,15 @@ def unlock_answer(found: Unlock, p_adjusted: float, *, alpha: float = 0.05) -> F
 
     The margin parts the two ("minimum-effect test", Murphy & Myors 1999, J Appl Psychol 84:234): held against 0, many
     items would make "unlocked" of any small difference, and of what little the matching leaves of difficulty. Without
-    controls the answer can't be `unlocked`, because the new items may be easy.
+    controls the answer can't be `unlocked`, because the new items may be easy; it is `injected` where the parent
+    certainly solves less than the margin of them beyond guessing: no control could then make the difference larger.
     """
-    if math.isnan(found.delta):
-        return "cant_tell"
-    if found.n_control and found.delta > found.margin and p_adjusted <= alpha:
+    if not found.n_control:
+        return "injected" if found.high_equivalence < found.margin else "cant_tell"
+    if found.delta > found.margin and p_adjusted <= alpha:
         return "unlocked"
-    low = found.low_equivalence if found.n_control else 0.0  # what is solved below chance is not solved
-    return "injected" if inside_margin(low, found.high_equivalence, found.margin) else "cant_tell"
+    inside = inside_margin(found.low_equivalence, found.high_equivalence, found.margin)
+    return "injected" if inside else "cant_tell"
 
 
 def unlock_difference(  # noqa: PLR0913  two groups of items, and how to compare them
@@ -304,7 +337,7 @@ def _against_guessing(new: _Items, *, margin: float, alpha: float, level: float)
     )
     shown, equivalence = side.interval(level), side.interval(1 - 2 * alpha)
     found = Unlock(
-        n_new=n, n_control=0, unmatched=0, share_new=side.mean, share_control=math.nan, delta=side.mean,
+        n_new=n, n_control=0, unmatched=0, share_new=side.mean, share_control=math.nan, delta=math.nan,
         low=shown.low, high=shown.high, low_equivalence=equivalence.low, high_equivalence=equivalence.high,
         p=math.nan, n_clusters=_count(new.clusters), margin=margin, answer="cant_tell",
     )  # fmt: skip
