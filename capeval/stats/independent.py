@@ -78,6 +78,9 @@ def independent_difference(x: Side, y: Side, *, alpha: float = 0.05, level: floa
         known = not any(math.isnan(value) for end in ends for value in (end.low, end.high))
         return mover(x.mean, ends[0], y.mean, ends[1]) if known and x.n and y.n else UNKNOWN
 
+    def detectable(level: float) -> float:
+        return minimal_detectable_effect(se, alpha=level, df=df) if se > 0 else math.nan
+
     delta = x.mean - y.mean
     shown, equivalence = at(level), at(1 - 2 * alpha)
     df = _welch(x, y, level)
@@ -101,7 +104,8 @@ def independent_difference(x: Side, y: Side, *, alpha: float = 0.05, level: floa
         n_positive=0,
         n_negative=0,
         method="independent items; MOVER interval, Welch's t",
-        mde=minimal_detectable_effect(se, alpha=alpha, df=df) if se > 0 else math.nan,
+        mde=detectable(alpha),
+        detectable=detectable,
     )
 
 

@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -75,6 +76,8 @@ class PairedDifference:
     mde: float
     """Smallest true difference that the test would have found with 80 % power; NaN where it can't be known, or where no
     difference could have been found."""
+    detectable: Callable[[float], float] = field(repr=False, compare=False)
+    """The same at another level than the decision's α: a family's adjustment judges each of its tests at a level below."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,7 @@ def paired_difference(  # noqa: PLR0913  the one place where the rules of all ca
     beyond = UNKNOWN
     if codes is not None and role == "strata":
         beyond = _clustered_interval(values, codes, binary, limit)(level)
+    detectable = partial(_detectable, judged, values, binary, limit is not None)
     return PairedDifference(
         n=n,
         delta=float(values.mean()),
@@ -159,7 +163,8 @@ def paired_difference(  # noqa: PLR0913  the one place where the rules of all ca
         n_positive=int(np.count_nonzero(values > 0)),
         n_negative=int(np.count_nonzero(values < 0)),
         method=judged.method,
-        mde=_detectable(judged, values, alpha, binary, limit is not None),
+        mde=detectable(alpha),
+        detectable=detectable,
     )
 
 
@@ -176,6 +181,7 @@ def _nothing() -> PairedDifference:
     return PairedDifference(
         n=0, delta=nan, se=nan, low=nan, high=nan, low_equivalence=nan, high_equivalence=nan, p=nan, n_clusters=0,
         low_clustered=nan, high_clustered=nan, n_positive=0, n_negative=0, method="no items", mde=nan,
+        detectable=lambda _: nan,
     )  # fmt: skip
 
 
@@ -251,7 +257,7 @@ def _clustered_interval(
     return effective_tango(values, max(se, float(values.std()) / math.sqrt(len(values))), df)
 
 
-def _detectable(judged: _Judged, values: Vector, alpha: float, binary: bool, bounded: bool) -> float:
+def _detectable(judged: _Judged, values: Vector, binary: bool, bounded: bool, alpha: float) -> float:
     """What the test that decides would have found; docs/validation.md has how often it does.
 
     Where the error is 0 and the score bounded, half the width of the 1 − α interval stands in for it.
