@@ -1,0 +1,76 @@
+"""Plant, ask, print; exit status 1 where a target is missed. What each table means: docs/validation.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from benchmarks.planted import __doc__ as about
+from benchmarks.planted import format as form
+from benchmarks.planted import gates, grid, lab, recorded, trees
+from benchmarks.planted.figure import svg
+from benchmarks.planted.shares import Share, missed, tables
+
+Measure = Callable[[], Iterator[Share]]
+QUICK = 8
+"""How many times fewer repetitions a quick look takes."""
+
+
+def measures(fewer: int = 1, traces: Sequence[Path] = ()) -> list[Measure]:
+    """All of them, in the order of the tables; each yields its shares when it is called.
+
+    Args:
+        fewer: Repetitions are divided by it.
+        traces: Folders of lab traces.
+    """
+    layouts = list(grid.layouts())
+    return [
+        partial(trees.false_attributions, 640 // fewer),
+        *(partial(trees.false_finds, 240 // fewer, active, 0.5) for active in (0.1, 0.5)),
+        partial(trees.interactions, 240 // fewer),
+        *(partial(grid.coverage, layout, 2000 // fewer) for layout in layouts),
+        *(partial(grid.power, layout, 1200 // fewer) for layout in layouts),
+        *(partial(grid.family_power, n, 400 // fewer) for n in (100, 300)),
+        *(partial(recorded.recorded, task, 2000 // fewer) for task in recorded.ROLES),
+        *(partial(form.form_only, name, 1319, 240 // fewer) for name in form.FORMS),
+        *(partial(gates.gate_rates, n, 4000 // fewer) for n in gates.SIZES),
+        *([partial(lab.planted_facts, tuple(traces))] if traces else []),
+    ]
+
+
+def shares_of(measure: Measure) -> list[Share]:
+    """Run one of them (in a process of its own)."""
+    return list(measure())
+
+
+def main() -> None:
+    """Parse, measure, print, judge."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} times fewer repetitions")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--lab", nargs="*", type=Path, default=(), metavar="TRACE", help="folders of lab traces")
+    parser.add_argument("--figure", type=Path, help="where to write the SVG")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    with ProcessPoolExecutor(options.processes) as pool:
+        every = pool.map(shares_of, measures(QUICK if options.quick else 1, options.lab))
+        found = [one for some in every for one in some]
+    print("\n".join(tables(found)))
+    wrong, known = missed(found), [one for one in found if not one.met and one.known]
+    asked, minutes = sum(bool(one.target) for one in found), (time.monotonic() - begun) / 60
+    print(f"\n{asked} targets: {len(wrong)} missed, {len(known)} missed for reasons that are known.")
+    print(f"{minutes:.0f} minutes with {options.processes} processes.")
+    if options.figure:
+        options.figure.write_text(svg(found), encoding="utf-8")
+    for one in wrong:
+        print(f"missed: {one.scenario}: {one.what} {one.value:.1%}, asked {one.target}", file=sys.stderr)
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
