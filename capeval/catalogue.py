@@ -1,4 +1,4 @@
-"""What there is: the rows that `capeval list suites|tasks|trees|backends|scorers` prints: read from the files."""
+"""What there is: the rows that `capeval list suites|tasks|trees|backends|scorers|claims` prints, read from files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from capeval.backends import BACKENDS
+from capeval.claims import load_claims
 from capeval.core import TaskSpec, Tree
 from capeval.recordings.scorers import SCORERS
 from capeval.suites import list_suites, load_suite
@@ -15,7 +16,7 @@ Row = dict[str, Any]
 
 
 def catalogue(what: str) -> list[Row]:
-    """Rows about all suites, tasks, trees, backends or scorers; the columns are the keys of each row."""
+    """Rows about all suites, tasks, trees, backends, scorers or claims; the columns are the keys of each row."""
     return list(_LISTS[what]())
 
 
@@ -79,10 +80,17 @@ def _scorers() -> Iterator[Row]:
         yield {"scorer": name, "about": (scorer.__doc__ or "").strip().splitlines()[0]}
 
 
+def _claims() -> Iterator[Row]:
+    for claim in load_claims().claims:
+        tests = "; ".join(test.name for test in claim.tests)
+        yield {"claim": claim.id, "by": claim.grade, "text": claim.text, "tests": tests}
+
+
 _LISTS: dict[str, Callable[[], Iterator[Row]]] = {
     "suites": _suites,
     "tasks": _tasks,
     "trees": _trees,
     "backends": _backends,
     "scorers": _scorers,
+    "claims": _claims,
 }

@@ -238,9 +238,10 @@ def _build_options(building: dict[str, Any]) -> Any:
 @_asking
 @_building
 @click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True)
+@click.option("--claims", type=click.Path(path_type=Path), help="A file of your own claims, instead of those shipped.")
 @_json
 def trace(
-    *, tree: str, out: Path | None, suite: str, checkpoints: tuple[str, ...], alpha: float, as_json: bool, **asking: Any
+    *, tree: str, out: Path | None, suite: str, checkpoints: tuple[str, ...], as_json: bool, **asking: Any
 ) -> None:
     """Attribute what a tree of models shows to its stages: ledger, report.html.
 
@@ -269,7 +270,7 @@ def trace(
         chosen = RunOptions(node=stage.name, revision=stage.revision, progress=not as_json, **asking)
         return evaluate(stage.uri, name, options=chosen)
 
-    options = TraceOptions(suite=suite, checkpoints=given, alpha=alpha)
+    options = TraceOptions(suite=suite, checkpoints=given, alpha=asking.pop("alpha"), claims=asking.pop("claims"))
     place = out or Path("traces") / _trace_name(tree, scale=building["scale"], replica=building["replica"])
     trained = has_recipes(tree) and not checkpoints
     if not trained and (building["scale"] or building["changes"] or building["replica"]):
@@ -458,12 +459,41 @@ def report(folder: Path, as_json: bool) -> None:
         click.echo(f"report: {page}")
 
 
+@cli.command(name="claims")
+@click.argument("tree")
+@click.option("--trace", "folder", type=click.Path(path_type=Path), help="Trace to read. [traces/TREE, if trained]")
+@click.option("--claim", default="", help="Only this claim, with all that it rests on.")
+@click.option("--claims", "file", type=click.Path(path_type=Path), help="A file of your own claims.")
+@_json
+def claims_(tree: str, folder: Path | None, claim: str, file: Path | None, as_json: bool) -> None:
+    """What a tree says of the literature's claims: supported, contradicted, undecided, untestable.
+
+    TREE is a shipped tree or a YAML file of yours; one that is trained or asked needs its trace first.
+
+    \b
+    capeval claims instructgpt
+    capeval claims instructgpt --claim ptx-limits-tax
+    capeval claims lab --trace traces/lab --json
+    """
+    from capeval.errors import unknown
+    from capeval.report.claims import print_claims
+    from capeval.tracer import claims
+
+    table = claims(tree, folder, file)
+    if claim and claim not in set(table["claim"]):
+        raise unknown("claim", claim, list(dict.fromkeys(table["claim"])), "capeval list claims")
+    if as_json:
+        _print_json({"tree": tree, "claims": table[table["claim"] == claim] if claim else table})
+    else:
+        print_claims(table, _console(), claim=claim)
+
+
 @cli.command(name="list")
-@click.argument("what", type=click.Choice(["suites", "tasks", "trees", "backends", "scorers"]))
+@click.argument("what", type=click.Choice(["suites", "tasks", "trees", "backends", "scorers", "claims"]))
 @click.option("--suite", default="", help="With tasks: those of one suite.")
 @_json
 def list_(what: str, suite: str, as_json: bool) -> None:
-    """Show what there is: suites, tasks, trees, backends, scorers.
+    """Show what there is: suites, tasks, trees, backends, scorers, claims.
 
     \b
     capeval list suites

@@ -80,10 +80,33 @@ EFFECT_COLUMNS: dict[str, str] = {
     "sentence": "the verdict in words",
     "certainty": "how sure the parent link is, for edges; else ''",
     "grade": "evidence: A (three trained seeds and a control), B (adjusted p), C (unadjusted p), D (none of these)",
+    "grade_reason": "what keeps the grade from being A, in words; '' for A",
+    "seeds": "training runs of this contrast; 1: these weights only",
+    "seed_delta": "mean of delta over them; missing with one",
+    "seed_low": "lower end of its 95 % t interval over training runs, on the same items",
+    "seed_high": "upper end of it",
+    "seed_share": "of the variance of one run's delta, the share that is the training run's own; missing with one",
+    "delta_completers": "delta on the items that no end left truncated, unextracted, refused or empty",
+    "n_completers": "how many these are",
 }
 """Columns of the effect ledger; the first nineteen are the stable interface of summary.json."""
 
 LEDGER_COLUMNS = tuple(EFFECT_COLUMNS)[:19]
+
+REPLICA_COLUMNS: dict[str, str] = {
+    "replica": "which training run: 0 is the one that the ledger is about",
+    "kind": "kind of the contrast",
+    "contrast": "name of the contrast",
+    "parent": "the node that is subtracted",
+    "child": "the node that it is subtracted from",
+    "task": "task, or task:subset",
+    "setting": "how it was asked",
+    "n": "items that both ends have a score for",
+    "delta": "child − parent of this training run, in the score's unit",
+    "reason": "why nothing could be told of this run's ends, or ''",
+    "share": "of the variance of one run's delta, the share that is the training run's own, from all runs of the row",
+}
+"""What each training run says of each effect: one row per run, contrast, task and setting; none without replicas."""
 
 SCORE_COLUMNS: dict[str, str] = {
     "node": "name of the node",
@@ -356,7 +379,12 @@ CLAIM_COLUMNS: dict[str, str] = {
     "n": "items",
     "n_needed": "items that it would take, where undecided",
     "unit": "points or the metric's own unit",
+    "by_task": "the effect on each task, where there are several; they need not agree",
+    "seeds": "training runs that it rests on",
+    "seed_low": "lower end of the 95 % t interval over training runs; missing with one",
+    "seed_high": "upper end of it",
     "grade": "evidence grade A to D",
+    "grade_reason": "what keeps the grade from being A, in words",
     "confounds": "what else differs",
     "sentence": "the verdict in words",
 }

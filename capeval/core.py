@@ -81,6 +81,8 @@ class Stage:
     published: tuple[str, ...] = ()
     """Names under which the table of published scores lists this node."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    """What sets it apart from other stages of its kind, for the claims' contrasts: ptx, cot, untrained."""
     digest: str = ""
     """H(own content + parent's digest)."""
 
@@ -156,6 +158,8 @@ class Contrast:
     """What else differs between the cells, for people."""
     allow_different_shots: bool = False
     """Pair items although the shots differ: the tree file's author says that he knows."""
+    control: bool = False
+    """The subtrahend is the minuend's token-matched control: both read as much, and differ in what is asked alone."""
     note: str = ""
 
     @property
@@ -348,3 +352,102 @@ class Verdict:
     reason: str
     effect: Mapping[str, Any]
     """The row of the ledger that it rests on."""
+
+
+Expectation = Literal["more", "less", "same", "not more", "not less"]
+EXPECTATIONS: tuple[Expectation, ...] = ("more", "less", "same", "not more", "not less")
+
+Relation = Literal["parent", "sibling", "cousin", "ancestor", "larger", "smaller", "any"]
+RELATIONS: tuple[Relation, ...] = ("parent", "sibling", "cousin", "ancestor", "larger", "smaller", "any")
+"""Of what a node is compared with to the node: its parent in the drawn reading, another child of that parent, a child
+of the parent's sibling, an ancestor, a node of more or of fewer parameters, any other node."""
+
+ClaimForm = Literal["contrast", "slope", "bend", "unlocked", "injected"]
+CLAIM_FORMS: tuple[ClaimForm, ...] = ("contrast", "slope", "bend", "unlocked", "injected")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """Which nodes of any tree are meant."""
+
+    kind: tuple[StageKind, ...] = ()
+    """Any of these kinds; empty: every kind."""
+    tags: tuple[str, ...] = ()
+    """All of these tags."""
+    without: tuple[str, ...] = ()
+    """None of these."""
+    below: tuple[StageKind, ...] = ()
+    """Its parent is of one of these kinds; empty: no matter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One way to measure something: the tasks and settings of a tree that count for it."""
+
+    capability: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    """Names, * as wildcard, with `:subset` for a part; empty: every headline task of the capability."""
+    settings: tuple[str, ...] = ()
+    """Settings, * as wildcard, or summaries (slope, area, mean, spread); empty: the summary area or mean where a task
+    has one, else every setting."""
+    minus: str = ""
+    """Setting that is subtracted within the node, item by item: `cot` minus `direct`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimTest:
+    """One contrast that a claim stands or falls with."""
+
+    name: str
+    """What is compared, in words: "sft − parent: zero-shot"."""
+    expect: Expectation
+    measure: str
+    """Name of one of the file's measures."""
+    form: ClaimForm = "contrast"
+    """`slope`: along ten times the axis, over nodes of one sort; `bend`: that it begins at some size; `unlocked` and
+    `injected`: what the unlock test says of the picked stages."""
+    axis: str = "parameters"
+    """Of a slope or bend."""
+    child: Pick = field(default_factory=Pick)
+    relation: Relation | None = None
+    """None: nothing is subtracted but what the measures themselves do; the node is then held against the margin."""
+    against: Pick = field(default_factory=Pick)
+    against_measure: str = ""
+    """What the other node is asked, where that is another setting of the same items; empty: the same measure."""
+    minus: str = ""
+    """A measure on other items that is subtracted: refusals of harmless requests from those of harmful ones."""
+    raw: bool = False
+    """Scores as they are: lower-is-better ones are not turned."""
+    each: bool = False
+    """Every pair of nodes by itself, instead of their mean: one that goes the other way decides."""
+    margin: float | None = None
+    """In the score's unit; None: the tasks' own, the largest of them."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether scores are held against the margin, because nothing is subtracted from them."""
+        return self.relation is None and self.form == "contrast" and not self.minus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What the literature says of stages, and how a tree can confirm or refute it."""
+
+    id: str
+    text: str
+    grade: str
+    """C conclusion, H hypothesis, H+ strong hypothesis, G educated guess."""
+    graded_by: str
+    source: str
+    tests: tuple[ClaimTest, ...]
+    """All must hold: the claim is their conjunction."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """The claims of one file, with the measures that their tests name."""
+
+    measures: Mapping[str, tuple[Source, ...]]
+    claims: tuple[Claim, ...]
+    digest: str = ""

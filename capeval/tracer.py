@@ -7,7 +7,7 @@ capeval compare runs/base-cot runs/sft-cot                  # two runs are a tre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,23 @@ from capeval.attribution.claims import claims_table
 from capeval.attribution.effects import ALPHA, ledger
 from capeval.attribution.factorial import factorial_table
 from capeval.attribution.flips import flip_table
+from capeval.attribution.grades import graded
 from capeval.attribution.origin import origin_table
 from capeval.attribution.pairing import cells
 from capeval.attribution.published import load_published, published_effects
 from capeval.attribution.reasoning import reasoning_table
 from capeval.attribution.scaling import scaling_table
 from capeval.attribution.scores import rung_table, score_table
+from capeval.attribution.seeds import replica_table, with_seeds
 from capeval.attribution.summaries import with_summaries
 from capeval.attribution.unlock import unlock_table
-from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree
+from capeval.claims import load_claims
+from capeval.core import Cell, Claims, Contrast, Link, Stage, TaskSpec, Tree
 from capeval.digest import digest_file
 from capeval.errors import MissingError, PairingError, UsageError, unknown
 from capeval.store.provenance import made_with
 from capeval.store.runs import Run, as_records, load_node_records, load_run, with_node
-from capeval.store.traces import Trace
+from capeval.store.traces import Trace, load_trace
 from capeval.strict import mapping, text, texts
 from capeval.zoo import load_tree, tree_path
 
@@ -56,6 +59,8 @@ class TraceOptions:
     alpha: float = ALPHA
     seed: int = SEED
     """Of the cluster sign-flip test."""
+    claims: Path | None = None
+    """A file of claims instead of those that ship."""
 
 
 Evaluate = Callable[[Stage, str], Run]
@@ -90,17 +95,53 @@ def trace(tree: str, options: TraceOptions | None = None, *, evaluate: Evaluate 
     return trace_runs(loaded, runs, options)
 
 
-def trace_runs(tree: Tree, runs: Mapping[str, Run], options: TraceOptions) -> Trace:
+def trace_runs(
+    tree: Tree, runs: Mapping[str, Run], options: TraceOptions, *, replicas: Sequence[Mapping[str, Run]] = ()
+) -> Trace:
     """Attribute what runs of a tree's nodes show, beside the records that the tree ships.
+
+    Args:
+        tree: The tree.
+        runs: Node → run.
+        options: Suite, alpha, seed of the tests.
+        replicas: The same of the tree trained again with other seeds, each a mapping like `runs`; it may lack nodes.
 
     Raises:
         PairingError: when two runs score one task by different metrics.
+        UsageError: when a replica of a node with a recipe is the same checkpoint again.
     """
     tree = _with_tasks(tree, runs)
+    _check_replicas(tree, runs, replicas)
     shipped = _without(_shipped_records(tree), runs)
     records = pd.concat([shipped, *(with_node(run.records, node) for node, run in runs.items())], ignore_index=True)
     provenance = _provenance(options, tree, runs) | {"rows": len(records)}
-    return assemble(tree, records, alpha=options.alpha, seed=options.seed, provenance=provenance)
+    if replicas:
+        checkpoints = [{node: run.manifest.get("checkpoint") for node, run in replica.items()} for replica in replicas]
+        provenance["replicas"] = checkpoints
+    others = [
+        pd.concat([with_node(run.records, node) for node, run in replica.items()], ignore_index=True)
+        for replica in replicas
+    ]
+    return assemble(
+        tree, records, alpha=options.alpha, seed=options.seed, replicas=others,
+        claims=load_claims(options.claims), provenance=provenance,
+    )  # fmt: skip
+
+
+def _check_replicas(tree: Tree, runs: Mapping[str, Run], replicas: Sequence[Mapping[str, Run]]) -> None:
+    """Other weights, scored by the same rules."""
+    everything = dict(runs)
+    for number, replica in enumerate(replicas, start=1):
+        everything |= {f"{node} (replica {number})": run for node, run in replica.items()}
+    _refuse_other_scoring(everything)
+    for stage in tree.stages:
+        same = [replica[stage.name] for replica in (runs, *replicas) if stage.name in replica]
+        digests = [about.get("digest") for run in same if isinstance(about := run.manifest.get("checkpoint"), Mapping)]
+        if stage.recipe and len(set(digests)) < len(digests):
+            raise UsageError(
+                f"two replicas of node '{stage.name}' are one checkpoint: a training seed must make other weights; "
+                f"`capeval trace {tree.name} --seeds N` trains and asks them"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,26 +154,36 @@ class Elicited:
     """What parents make of their children's chains of thought."""
 
 
-def assemble(
+def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
     tree: Tree,
     records: pd.DataFrame,
     *,
     alpha: float = ALPHA,
     seed: int = SEED,
+    replicas: Sequence[pd.DataFrame] = (),
     elicited: Elicited | None = None,
+    claims: Claims | None = None,
     provenance: Mapping[str, Any],
 ) -> Trace:
-    """The trace of a tree whose records are at hand (columns of `columns.RECORD_COLUMNS` with `node` in front)."""
+    """The trace of a tree whose records are at hand (columns of `columns.RECORD_COLUMNS` with `node` in front).
+
+    `replicas` are such records of the same tree trained again with other seeds.
+    """
     if not ALPHAS[0] <= alpha <= ALPHAS[1]:
         raise UsageError(f"alpha must lie between {ALPHAS[0]:g} and {ALPHAS[1]:g}; it is {alpha}")
     collapsed = with_summaries(tree, cells(records))
+    seeds = [collapsed, *(with_summaries(tree, cells(replica)) for replica in replicas)]
     edges = tree.edges()
+    contrasts = (*edges, *tree.contrasts)
+    by_seed = replica_table(tree, contrasts, seeds, alpha=alpha)
+    effects = with_seeds(ledger(tree, collapsed, contrasts, alpha=alpha, seed=seed), by_seed)
     published = load_published({s.name: s.published for s in tree.stages if s.published})
     flips = flip_table(records, edges, points={t.name for t in tree.tasks if t.unit == "points"})
     beyond = elicited or Elicited()
     return Trace(
         tree=tree,
-        effects=ledger(tree, collapsed, (*edges, *tree.contrasts), alpha=alpha, seed=seed),
+        effects=graded(effects, tree, by_seed, alpha=alpha),
+        replicas=by_seed,
         scores=score_table(tree, collapsed),
         rungs=rung_table(collapsed),
         calibration=calibration_table(records, tree.tasks),
@@ -146,7 +197,7 @@ def assemble(
         scaling=scaling_table(tree, collapsed, alpha=alpha, seed=seed),
         unlock=unlock_table(tree, collapsed, beyond.answers, alpha=alpha, seed=seed),
         reasoning=reasoning_table(tree, collapsed, beyond.reads, alpha=alpha, seed=seed),
-        claims=claims_table(tree, collapsed, alpha=alpha, seed=seed),
+        claims=claims_table(tree, seeds, claims or load_claims(), alpha=alpha, seed=seed),
         provenance={"alpha": alpha, "level": 0.95, "seed": seed, **provenance},
     )
 
@@ -229,6 +280,42 @@ def _refuse_other_scoring(runs: Mapping[str, Run]) -> None:
                     f"'{rule}' is scored by another filter or metric in '{node}' than in '{other}', so a difference "
                     "would not be the model's; run both with one suite (what the journal knows is not asked again)"
                 )
+
+
+def claims(tree: str, folder: Path | None = None, file: Path | None = None) -> pd.DataFrame:
+    """The claims ledger of a tree: of its stored trace, or of the records that it ships.
+
+    Args:
+        tree: Name of a shipped tree, or a YAML file.
+        folder: A trace of it; traces/TREE where the tree ships no records.
+        file: Claims other than those that ship.
+
+    Returns:
+        Columns of `columns.CLAIM_COLUMNS`.
+
+    Raises:
+        UsageError: no records and no trace, or a trace of another tree.
+    """
+    loaded = load_tree(tree)
+    if folder is None and loaded.records:
+        found = _shipped_records(loaded)
+    else:
+        folder = folder or Path("traces") / loaded.name
+        if not (folder / "trace.json").is_file():
+            raise UsageError(
+                f"tree '{loaded.name}' ships no records and {folder} holds no trace of it: `capeval trace {tree}` "
+                "makes one, --trace FOLDER names another"
+            )
+        stored = load_trace(folder)
+        if stored.tree.name != loaded.name:
+            raise UsageError(f"{folder} is a trace of tree '{stored.tree.name}', not of '{loaded.name}'")
+        if file is None:
+            return stored.claims
+        raise UsageError(
+            f"a trace holds no records, so other claims can't be put to it; `capeval trace {tree} --claims {file}` does"
+        )
+    cells_ = with_summaries(loaded, cells(found))
+    return claims_table(loaded, [cells_], load_claims(file), alpha=ALPHA, seed=SEED)
 
 
 def inspect(run: Run, *, alpha: float = ALPHA) -> Trace:

@@ -28,7 +28,7 @@ _LINK_KEYS = {f.name for f in fields(Link)}
 
 def tree_names() -> list[str]:
     """Names of the trees that ship."""
-    return sorted(path.stem for path in folder("model_zoo").glob("*.yaml"))
+    return sorted(path.stem for path in folder("model_zoo").glob("*.yaml") if path.stem != "claims")
 
 
 def tree_path(name: str) -> Path:
@@ -94,6 +94,7 @@ def _stage(data: dict[str, Any], where: str) -> Stage:
         parameters=strict.number(data.get("parameters"), f"{where}: parameters"),
         tokens=strict.number(data.get("tokens"), f"{where}: tokens"),
         published=strict.texts(data, "published", where),
+        tags=strict.texts(data, "tags", where),
         recipe=strict.mapping(data, "recipe", where),
         **text,
     )

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from capeval.attribution.confounds import of_answers, of_contrast, read_otherwise, unreadable
 from capeval.attribution.gaps import Gap, gaps
-from capeval.attribution.pairing import Cells, estimate, marks, pair, shares
+from capeval.attribution.pairing import Cells, Pairs, estimate, marks, pair
+from capeval.attribution.questions import Question, questions
 from capeval.attribution.sentences import label_of, sentence
 from capeval.attribution.summaries import spec_in
 from capeval.columns import EFFECT_COLUMNS
@@ -28,22 +28,8 @@ from capeval.stats.paired import PairedDifference, paired_difference
 from capeval.stats.power import items_for_margin
 
 ALPHA = 0.05
-SHARE_GAP = 0.10
-"""Ends whose missing, truncated or unextracted share differs by more than this can't be compared as capabilities."""
-MIN_CLUSTERS = 6
-"""Below it a cluster sign-flip test can't reach p = .05 (2 · 2^-5 = .0625 at five)."""
 FAMILIES = {"within": "within", "difference": "difference"}
 """Multiplicity families; every other kind belongs to the family of the tree's task-level contrasts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Question:
-    """One row of the ledger before it is estimated."""
-
-    contrast: Contrast
-    task: str
-    setting: str
-    keys: tuple[tuple[str, str, str], ...]
 
 
 def ledger(
@@ -59,72 +45,49 @@ def ledger(
         seed: Of the cluster sign-flip test.
 
     Returns:
-        One row per effect, columns of `columns.EFFECT_COLUMNS`.
+        One row per effect, columns of `columns.EFFECT_COLUMNS`; `grades.graded` fills in those about evidence.
     """
     specs = {task.name: task for task in tree.tasks}
-    rows = [
-        _estimate(
-            question, spec_in(specs[question.task.partition(":")[0]], question.setting), tree, cells,
-            alpha=alpha, seed=seed,
-        )
-        for contrast in contrasts
-        for question in _questions(contrast, cells)
-    ]  # fmt: skip
+    rows = []
+    for contrast in contrasts:
+        of_tree = of_contrast(tree, contrast)
+        for question in questions(contrast, cells):
+            spec = spec_in(specs[question.task.partition(":")[0]], question.setting)
+            row = _head(tree, contrast, spec, question.task, question.setting)
+            row |= _estimate(question, spec, cells, alpha=alpha, seed=seed)
+            rows.append(row | {"confounds": "; ".join([*of_tree, *row["confounds"]])})
     rows += [_gap_row(gap, tree, alpha) for gap in gaps(tree, cells, tree.edges(), alpha=alpha)]
     frame = pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
     return _answered(frame, alpha, [row["detectable"] for row in rows])
 
 
-def _questions(contrast: Contrast, cells: Cells) -> list[_Question]:
-    """The (task, setting) pairs for which every cell of the contrast has records."""
-    nodes = {cell.node for cell in contrast.cells}
-    tasks = dict.fromkeys(task for node, task, _ in cells if node in nodes)
-    found = []
-    for task in tasks:
-        name = task.partition(":")[0]
-        if contrast.tasks and not any(fnmatchcase(name, pattern) for pattern in contrast.tasks):
-            continue
-        settings = dict.fromkeys(setting for node, t, setting in cells if t == task and node in nodes)
-        if all(cell.setting is not None for cell in contrast.cells):
-            settings = {" − ".join(dict.fromkeys(str(c.setting) for c in contrast.cells)): None}
-        for setting in settings:
-            keys = tuple((c.node, task, c.setting if c.setting is not None else setting) for c in contrast.cells)
-            if all(key in cells for key in keys):
-                found.append(_Question(contrast=contrast, task=task, setting=setting, keys=keys))
-    return found
-
-
-def _estimate(
-    question: _Question, spec: TaskSpec, tree: Tree, cells: Cells, *, alpha: float, seed: int
-) -> dict[str, Any]:
-    contrast = question.contrast
+def _estimate(question: Question, spec: TaskSpec, cells: Cells, *, alpha: float, seed: int) -> dict[str, Any]:
+    """The numbers of a row; of its confounds those that the answers show."""
+    contrast, weights = question.contrast, question.weights
     parts = [cells[key] for key in question.keys]
-    row = _head(tree, contrast, spec, question.task, question.setting)
     try:
-        pairs = pair(
-            parts,
-            [setting for _, _, setting in question.keys],
-            allow_different_shots=contrast.allow_different_shots,
-        )
+        pairs = pair(parts, question.settings, allow_different_shots=contrast.allow_different_shots)
     except PairingError as error:
         union = set().union(*(part.index for part in parts))
         empty = paired_difference(np.array([]), binary=True)
-        return row | _numbers(empty, spec, alpha) | {
-            "dropped": len(union), "reason": error.reason,
-            "confounds": "; ".join(_confounds(tree, contrast)),
-        }  # fmt: skip
-    weights = np.array([cell.weight for cell in contrast.cells])
+        return _numbers(empty, spec, alpha) | {"dropped": len(union), "reason": error.reason, "confounds": []}
     result = estimate(pairs, weights, spec, alpha=alpha, seed=seed)
-    confounds = [*_confounds(tree, contrast), *_read_otherwise(_of_settings(question, spec, cells))]
-    confounds += marks([pairs], shots=contrast.allow_different_shots)
-    return row | _numbers(result, spec, alpha) | {
+    confounds = read_otherwise(_of_settings(question, spec, cells))
+    confounds += marks([pairs], shots=contrast.allow_different_shots) + of_answers(parts, alpha=alpha)
+    return _numbers(result, spec, alpha) | _completers(pairs, weights) | {
         "dropped": pairs.dropped,
         # of a difference of differences no two scores make the difference
         "parent_score": _mean_of(pairs.scores, -weights) if len(weights) == 2 else float("nan"),
         "child_score": _mean_of(pairs.scores, weights) if len(weights) == 2 else float("nan"),
-        "confounds": "; ".join(confounds),
-        "reason": _unreadable(parts, result, spec),
+        "confounds": confounds,
+        "reason": unreadable(parts, result.n, result.n_clusters, spec),
     }  # fmt: skip
+
+
+def _completers(pairs: Pairs, weights: np.ndarray) -> dict[str, Any]:
+    """The difference on the items that every end answered readably: what the flags alone may have done."""
+    d = pairs.scores[pairs.complete] @ weights
+    return {"n_completers": len(d), "delta_completers": float(d.mean()) if len(d) else float("nan")}
 
 
 def _head(tree: Tree, contrast: Contrast, spec: TaskSpec, task: str, setting: str) -> dict[str, Any]:
@@ -140,11 +103,16 @@ def _head(tree: Tree, contrast: Contrast, spec: TaskSpec, task: str, setting: st
 
 def _gap_row(gap: Gap, tree: Tree, alpha: float) -> dict[str, Any]:
     row = _head(tree, gap.contrast, gap.spec, gap.spec.name, gap.setting) | _numbers(gap.estimate, gap.spec, alpha)
-    reasons = [_unreadable(list(parts), gap.estimate, gap.spec) for parts in gap.compared]
-    of_stage = [] if gap.contrast.kind == "within" else _confounds(tree, gap.contrast)
+    found = gap.estimate
+    reasons = [unreadable(parts, found.n, found.n_clusters, gap.spec) for parts in gap.compared]
+    confounds = [*gap.confounds, *([] if gap.contrast.kind == "within" else of_contrast(tree, gap.contrast))]
+    confounds += read_otherwise(gap.paired)
+    for parts in gap.compared:
+        confounds += of_answers(parts, alpha=alpha, paired=bool(gap.paired))
     return row | {
         "dropped": gap.dropped, "parent_score": gap.reference, "child_score": gap.shifted,
-        "confounds": "; ".join(dict.fromkeys([*gap.confounds, *of_stage, *_read_otherwise(gap.paired)])),
+        "n_completers": gap.n_completers, "delta_completers": gap.completers,
+        "confounds": "; ".join(dict.fromkeys(confounds)),
         "reason": next(filter(None, reasons), ""),
     }  # fmt: skip
 
@@ -180,63 +148,13 @@ def _mean_of(scores: np.ndarray, weights: np.ndarray) -> float:
     return float((scores @ positive).mean() / positive.sum()) if len(scores) else float("nan")
 
 
-def _unreadable(parts: list[pd.DataFrame], result: PairedDifference, spec: TaskSpec) -> str:
-    if result.n == 0:
-        return "no shared items"
-    ends = [shares(part) for part in parts]
-    for share in ends[0]:
-        values = [end[share] for end in ends]
-        if max(values) - min(values) > SHARE_GAP:
-            name = {"unextracted": "extraction"}.get(share, share)
-            return f"{name}: {max(values):.0%} against {min(values):.0%}"
-    if spec.cluster_role == "sampled" and 0 < result.n_clusters < MIN_CLUSTERS:
-        return f"fewer than six clusters ({result.n_clusters})"
-    return ""
-
-
-def _of_settings(question: _Question, spec: TaskSpec, cells: Cells) -> list[list[pd.DataFrame]]:
+def _of_settings(question: Question, spec: TaskSpec, cells: Cells) -> list[list[pd.DataFrame]]:
     """The cells that a question rests on: its own, or of a summary those of each setting."""
     settings = spec.settings if question.setting in spec.summaries else (question.setting,)
     keys = [[(node, task, setting) for node, task, _ in question.keys] for setting in settings]
     if question.setting not in spec.summaries:
         keys = [list(question.keys)]
     return [[cells[key] for key in ends] for ends in keys if all(key in cells for key in ends)]
-
-
-def _read_otherwise(groups: Iterable[Sequence[pd.DataFrame]]) -> list[str]:
-    """Whether the ends' answers were found by different rungs of the ladder: a change of format, not of capability."""
-    largest, text = SHARE_GAP, ""
-    for parts in groups:
-        shared = parts[0].index
-        for part in parts[1:]:
-            shared = shared[shared.isin(part.index)]
-        rungs = [part["rung"].loc[shared] for part in parts]
-        if not len(shared) or any((rung == "").all() for rung in rungs):
-            continue  # an end without a ladder can't have moved on it
-        for name in sorted(set().union(*(rung.unique() for rung in rungs)) - {""}):
-            found = [float((rung == name).mean()) for rung in rungs]
-            if max(found) - min(found) > largest:
-                largest = max(found) - min(found)
-                text = f"answers read otherwise: by {name} {' against '.join(f'{share:.0%}' for share in found)}"
-    return [text] if text else []
-
-
-def _confounds(tree: Tree, contrast: Contrast) -> list[str]:
-    found = list(contrast.confounds)
-    stages = [tree.stage(cell.node) for cell in contrast.cells]
-    sizes = {s.parameters for s in stages if s.parameters}
-    if len(sizes) > 1:
-        found.append(f"size: {' against '.join(_billions(s) for s in sorted(sizes))}")
-    if (
-        len(contrast.cells) == 2
-        and len({c.node for c in contrast.cells}) == len({c.setting for c in contrast.cells}) == 2
-    ):
-        found.append(f"asked differently: {contrast.cells[0].setting} against {contrast.cells[1].setting}")
-    return found
-
-
-def _billions(parameters: float) -> str:
-    return f"{parameters / 1e9:g}B" if parameters >= 1e9 else f"{parameters / 1e6:g}M"
 
 
 def _certainty(tree: Tree, contrast: Contrast) -> str:
@@ -266,7 +184,6 @@ def _answered(frame: pd.DataFrame, alpha: float, detectable: Sequence[Callable[[
         labels.append(label_of(answer, str(row["orientation"])))
         sentences.append(sentence(row, alpha=alpha))
     frame["answer"], frame["label"], frame["reason"], frame["sentence"] = answers, labels, reasons, sentences
-    frame["grade"] = "D"
     frame["n_needed"] = frame["n_needed"].astype(float).where(frame["answer"] == "cant_tell")
     return frame
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from capeval.attribution.pairing import Cells, Pairs, estimate, marks, pair
+from capeval.attribution.pairing import Cells, Pairs, complete, estimate, marks, pair
 from capeval.attribution.scores import score_of
 from capeval.core import SUMMARIES, Cell, Contrast, TaskSpec, Tree
 from capeval.errors import PairingError
@@ -46,6 +47,9 @@ class Gap:
     """A node's score on the shifted items; NaN for a change, of which no two scores make the difference."""
     reference: float = float("nan")
     dropped: int = 0
+    completers: float = float("nan")
+    """The same on items that nobody left truncated, unextracted, refused or empty."""
+    n_completers: int = 0
     confounds: tuple[str, ...] = ()
 
 
@@ -71,10 +75,12 @@ def _within(node: str, spec: TaskSpec, reference: TaskSpec, setting: str, cells:
     parts = tuple(cells[(node, task.name, setting)] for task in (spec, reference))
     sides = [score_of(part, task) for part, task in zip(parts, (spec, reference), strict=True)]
     cell = (Cell(node=node, setting=setting, weight=1.0), Cell(node=node, setting=setting, weight=-1.0))
+    clean = [part["score"].to_numpy(float)[part["score"].notna().to_numpy() & complete([part])] for part in parts]
     return Gap(
         contrast=Contrast(name=f"{node}{GAP}{reference.name}", kind="within", cells=cell),
         spec=spec, setting=f"{setting} − {reference.name}", estimate=independent_difference(*sides, alpha=alpha),
         compared=(parts,), shifted=sides[0].mean, reference=sides[1].mean, confounds=("other items",),
+        **_completers(clean),
     )  # fmt: skip
 
 
@@ -98,7 +104,15 @@ def _change(edge: Contrast, tasks: tuple[TaskSpec, TaskSpec], setting: str, cell
         spec=replace(spec, orientation="none"), setting=f"{setting} − {reference.name}",
         estimate=independent_difference(*sides, alpha=alpha), compared=ends, paired=ends,
         dropped=sum(found.dropped for found in pairs), confounds=tuple(marks(pairs, shots=edge.allow_different_shots)),
+        **_completers([found.scores[found.complete] @ np.array([1.0, -1.0]) for found in pairs]),
     )  # fmt: skip
+
+
+def _completers(values: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Mean on the one set minus mean on the other, with the number of items."""
+    known = all(map(len, values))
+    delta = float(values[0].mean() - values[1].mean()) if known else float("nan")
+    return {"completers": delta, "n_completers": sum(map(len, values))}
 
 
 def _side(pairs: Pairs, spec: TaskSpec, alpha: float) -> Side:

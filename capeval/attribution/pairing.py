@@ -43,6 +43,8 @@ class Pairs:
     """Kept pairs whose presentation differs."""
     reworded: int
     """Kept pairs of one presentation whose prompts differ all the same: the question is put in other words."""
+    complete: np.ndarray
+    """Per item, whether no cell's answer was truncated, unextracted, refused or empty."""
 
 
 def cells(records: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
@@ -91,9 +93,11 @@ def pair(parts: Sequence[pd.DataFrame], settings: Sequence[str], *, allow_differ
     everything = parts[0].index
     shared = everything
     for part in parts[1:]:
+        if part.index.equals(shared) and len(shared) == len(everything):
+            continue
         everything = everything.union(part.index, sort=False)
         shared = shared[shared.isin(part.index)]
-    aligned = [part.loc[shared] for part in parts]
+    aligned = on_items(parts, shared)
     keep = np.logical_and.reduce([part["score"].notna().to_numpy() for part in aligned])
     alike = [[part for part, s in zip(aligned, settings, strict=True) if s == setting] for setting in set(settings)]
     reshot = _any(_differ(group, "shots") for group in alike) & keep
@@ -117,7 +121,19 @@ def pair(parts: Sequence[pd.DataFrame], settings: Sequence[str], *, allow_differ
         reshot=int(reshot.sum()),
         represented=int(represented.sum()),
         reworded=int(reworded.sum()),
+        complete=complete(aligned)[keep],
     )
+
+
+def on_items(parts: Sequence[pd.DataFrame], shared: pd.Index) -> list[pd.DataFrame]:
+    """The cells on these items, in their order."""
+    return [part if part.index.equals(shared) else part.loc[shared] for part in parts]
+
+
+def complete(aligned: Sequence[pd.DataFrame]) -> np.ndarray:
+    """Per item of cells on the same items, whether no answer was truncated, unextracted, refused or empty."""
+    flagged = [part[flag].to_numpy(float) > 0 for part in aligned for flag in WHY_WRONG]
+    return ~_any(flagged)
 
 
 def marks(found: Sequence[Pairs], *, shots: bool) -> list[str]:
@@ -164,8 +180,11 @@ def estimate(
 
 def shares(part: pd.DataFrame) -> dict[str, float]:
     """Share of a cell's items that are missing (of all), truncated or unextracted (of those with a score)."""
-    scored = part["score"].notna()
-    rates = {flag: float(part[flag].mean()) if scored.any() else 0.0 for flag in ("truncated", "unextracted")}
+    scored = ~np.isnan(part["score"].to_numpy(float))
+    rates = {
+        flag: float(part[flag].to_numpy(float)[scored].mean()) if scored.any() else 0.0
+        for flag in ("truncated", "unextracted")
+    }
     return {"missing": float(1 - scored.mean()) if len(part) else 0.0, **rates}
 
 

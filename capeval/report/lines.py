@@ -18,7 +18,8 @@ _TASK = 10
 """Columns that a task's name keeps beside its setting."""
 STYLES = {"gained": "bold blue", "lost": "bold dark_orange", "increased": "magenta", "decreased": "magenta",
            "changed": "magenta", "equivalent": "bold", "can't tell": "dim", "pass": "bold blue",
-           "fail": "bold dark_orange", "inconclusive": "dim"}  # fmt: skip
+           "fail": "bold dark_orange", "inconclusive": "dim", "supported": "bold blue",
+           "contradicted": "bold dark_orange", "undecided": "dim", "untestable": "dim"}  # fmt: skip
 _ASCII = str.maketrans({"→": "->", "−": "-", "–": "-", "·": "/", "▲": "+", "▼": "-", "↑": "^", "↓": "v", "↕": "~",
                         "…": "...", "✔": "+", "✘": "x", "±": "+/-", "α": "alpha", "×": "x", "≤": "<=",
                         "†": "!"})  # fmt: skip

@@ -38,6 +38,11 @@ PARTS = {
     "scaling": scaling, "reasoning": reasoning,
 }  # fmt: skip
 """What is attributed beyond the ledger: each has rows of its own and a template in parts/."""
+TITLES = (
+    ("claims", "Claims"), ("origin", "Origin"), ("unlock", "Unlocked"), ("anatomy", "Flips"), ("factorial", "2 × 2"),
+    ("scaling", "Scale"), ("reasoning", "Reasoning"),
+)  # fmt: skip
+"""Of these parts, for the page's navigation."""
 HEADLINES = 5
 """Findings of each sort that stand open; the rest is one click away."""
 
@@ -122,6 +127,7 @@ def _story(trace: Trace) -> dict[str, Any]:
         "calibration": measures.calibration(trace.calibration),
         "abstention": measures.abstention(trace.abstention),
         "parts": {name: part.story(trace) for name, part in PARTS.items()},
+        "titles": TITLES,
         "published": len(trace.published),
         "alpha": f"{trace.provenance.get('alpha', 0.05):g}".replace("0.", "."),
         "provenance": _facts({"tree_digest": tree.digest, **trace.provenance}),

@@ -1,6 +1,6 @@
-"""Differences between two sets of other items: a shifted benchmark against the one that it shifts.
+"""Sums of what is known of sets of other items: a shifted benchmark against the one that it shifts, a mean over tasks.
 
-Nothing can be paired then, so what is known of each side is put together: the ends of the two intervals, squared and
+Nothing can be paired then, so what is known of each side is put together: the ends of the intervals, squared and
 added ("MOVER": Zou & Donner 2008, Stat Med 27:1693; for two rates it is Newcombe's 1998 method 10). It takes whatever
 interval suits each side (Wilson, clustered, Tango on paired differences) and keeps a width where one of them has no
 spread.
@@ -14,7 +14,7 @@ spread.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scipy import special
@@ -27,7 +27,7 @@ from capeval.stats.standard_errors import Labels, cluster_codes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """What is known of one of the two."""
+    """What is known of one of the sets."""
 
     mean: float
     """A score, or a paired difference; NaN without items."""
@@ -48,56 +48,61 @@ class Side:
         return self.n if self.clusters is None or not self.n else int(cluster_codes(self.clusters, self.n).max()) + 1
 
 
-def mover(x: float, x_ends: Interval, y: float, y_ends: Interval) -> Interval:
-    """Interval of x − y from the intervals of independent x and y, each at the level that is wanted."""
-    delta = x - y
-    return Interval(
-        delta - math.hypot(x - x_ends.low, y_ends.high - y), delta + math.hypot(x_ends.high - x, y - y_ends.low)
-    )
+def mover(values: Sequence[float], ends: Sequence[Interval], weights: Sequence[float]) -> Interval:
+    """Interval of a weighted sum of independent estimates, from their intervals at the level that is wanted."""
+    below = [w * (v - e.low) if w > 0 else w * (v - e.high) for v, e, w in zip(values, ends, weights, strict=True)]
+    above = [w * (e.high - v) if w > 0 else w * (e.low - v) for v, e, w in zip(values, ends, weights, strict=True)]
+    total = sum(w * v for v, w in zip(values, weights, strict=True))
+    return Interval(total - math.hypot(*below), total + math.hypot(*above))
 
 
 def independent_difference(x: Side, y: Side, *, alpha: float = 0.05, level: float = 0.95) -> PairedDifference:
-    """Estimate x − y.
+    """Estimate x − y; as `independent_sum` of weights 1 and −1."""
+    return independent_sum([x, y], [1.0, -1.0], alpha=alpha, level=level)
+
+
+def independent_sum(
+    sides: Sequence[Side], weights: Sequence[float], *, alpha: float = 0.05, level: float = 0.95
+) -> PairedDifference:
+    """Estimate Σ w·side, for sets of items of which none is shared.
 
     p is that of a t whose error is the distance from the estimate to the end that lies towards 0, so p ≤ 1 − level
-    exactly where the interval leaves 0 out; its degrees of freedom are put together from both sides (Welch 1947,
+    exactly where the interval leaves 0 out; its degrees of freedom are put together from all sides (Welch 1947,
     Biometrika 34:28). With a normal, few clusters would give small p too often.
 
     Args:
-        x: The minuend.
-        y: The subtrahend.
+        sides: What is known of each set.
+        weights: (sides,) 1 and −1 for a difference, 1/k each for a mean.
         alpha: Level of the decision: sets the equivalence interval (1 − 2α) and the MDE.
         level: Confidence of `low`..`high`.
 
     Returns:
-        The estimate, with the items of both sides as `n`; NaN where one has none, p = 1 where one has no interval.
+        The estimate, with the items of all sides as `n`; NaN where one has none, p = 1 where one has no interval.
     """
 
     def at(wanted: float) -> Interval:
-        ends = x.interval(wanted), y.interval(wanted)
-        known = not any(math.isnan(value) for end in ends for value in (end.low, end.high))
-        return mover(x.mean, ends[0], y.mean, ends[1]) if known and x.n and y.n else UNKNOWN
+        return sum_interval(sides, weights, wanted)
 
     def detectable(level: float) -> float:
         return minimal_detectable_effect(se, alpha=level, df=df) if se > 0 else math.nan
 
-    delta = x.mean - y.mean
+    delta = sum(w * side.mean for w, side in zip(weights, sides, strict=True))
     shown, equivalence = at(level), at(1 - 2 * alpha)
-    df = _welch(x, y, level)
+    df = _welch(sides, weights, level)
     q = t_quantile((1 + level) / 2, df)
     se = (shown.high - shown.low) / 2 / q
     towards = (delta - shown.low if delta > 0 else shown.high - delta) / q
     p = 1.0 if math.isnan(towards) else 2 * float(special.stdtr(df, -abs(delta) / towards)) if towards else 1.0
-    clustered = [side.groups for side in (x, y) if side.clusters is not None]
+    clustered = [side.groups for side in sides if side.clusters is not None]
     return PairedDifference(
-        n=x.n + y.n,
+        n=sum(side.n for side in sides),
         delta=delta,
         se=se,
         low=shown.low,
         high=shown.high,
         low_equivalence=equivalence.low,
         high_equivalence=equivalence.high,
-        p=p if x.n and y.n else math.nan,
+        p=p if all(side.n for side in sides) else math.nan,
         n_clusters=min(clustered, default=0),
         low_clustered=math.nan,
         high_clustered=math.nan,
@@ -109,12 +114,19 @@ def independent_difference(x: Side, y: Side, *, alpha: float = 0.05, level: floa
     )
 
 
-def _welch(x: Side, y: Side, level: float) -> float:
-    """Degrees of freedom of the two errors together; those of the smaller side where neither has a width."""
+def sum_interval(sides: Sequence[Side], weights: Sequence[float], level: float) -> Interval:
+    """The interval of Σ w·side; NaN where a side has no items or no interval."""
+    ends = [side.interval(level) for side in sides]
+    known = all(side.n and not math.isnan(end.low + end.high) for side, end in zip(sides, ends, strict=True))
+    return mover([side.mean for side in sides], ends, weights) if known else UNKNOWN
+
+
+def _welch(sides: Sequence[Side], weights: Sequence[float], level: float) -> float:
+    """Degrees of freedom of the errors together; those of the smallest side where none has a width."""
     variances = []
-    for side in (x, y):
+    for side, weight in zip(sides, weights, strict=True):
         ends = side.interval(level)
-        se = (ends.high - ends.low) / 2 / t_quantile((1 + level) / 2, side.df)
+        se = weight * (ends.high - ends.low) / 2 / t_quantile((1 + level) / 2, side.df)
         variances.append(0.0 if math.isnan(se) else se * se)
-    spread = sum(v * v / side.df for v, side in zip(variances, (x, y), strict=True))
-    return sum(variances) ** 2 / spread if spread else min(x.df, y.df)
+    spread = sum(v * v / side.df for v, side in zip(variances, sides, strict=True))
+    return sum(variances) ** 2 / spread if spread else min(side.df for side in sides)

@@ -32,7 +32,7 @@ from capeval.strict import build, mapping, mappings
 
 FORMAT = 1
 _TABLES = (
-    "effects", "scores", "published", "published_effects", "flips", "rungs", "calibration", "abstention",
+    "effects", "replicas", "scores", "published", "published_effects", "flips", "rungs", "calibration", "abstention",
     "anatomy", "origin", "factorial", "scaling", "unlock", "reasoning", "claims",
 )  # fmt: skip
 TRAINING = "training.json"
@@ -45,6 +45,8 @@ class Trace:
     tree: Tree
     effects: pd.DataFrame
     """The ledger: `columns.EFFECT_COLUMNS`, one row per contrast, task and setting."""
+    replicas: pd.DataFrame
+    """`columns.REPLICA_COLUMNS`: the ledger's effects in each training run, where there are several."""
     scores: pd.DataFrame
     """`columns.SCORE_COLUMNS`, one row per node, task and setting."""
     rungs: pd.DataFrame

@@ -168,7 +168,7 @@ def make_trace() -> Trace:
         calibration=found.calibration,
         abstention=found.abstention,
         **{name: getattr(found, name) for name in
-           ("anatomy", "origin", "factorial", "scaling", "unlock", "reasoning", "claims")},
+           ("replicas", "anatomy", "origin", "factorial", "scaling", "unlock", "reasoning", "claims")},
         published=published, published_effects=effects, provenance=found.provenance, training=TRAINING,
     )  # fmt: skip
 

@@ -67,7 +67,7 @@ def test_coverage_and_false_alarms() -> None:
 
 
 def test_mover_of_equal_errors_is_the_usual_sum_of_squares() -> None:
-    found = mover(1.0, Interval(0.7, 1.3), 0.5, Interval(0.1, 0.9))
+    found = mover([1.0, 0.5], [Interval(0.7, 1.3), Interval(0.1, 0.9)], [1.0, -1.0])
     assert (found.low, found.high) == pytest.approx((0.0, 1.0))
 
 
