@@ -69,7 +69,7 @@ def estimated(parent: np.ndarray, child: np.ndarray, labels: np.ndarray | None, 
     """
     shared = Pairs(
         items=pd.RangeIndex(len(parent)), scores=np.column_stack([child, parent]), clusters=labels,
-        dropped=0, reshot=0, represented=0, reworded=0,
+        dropped=0, reshot=0, represented=0, reworded=0, complete=np.ones(len(parent), bool),
     )  # fmt: skip
     return estimate(shared, np.array([1.0, -1.0]), task, alpha=ALPHA)
 

@@ -2,9 +2,9 @@
 
 The recorded items are the whole world here (6,510 of BBH in 27 subtasks, 1,667 of TAT-QA under 278 tables;
 code-davinci-002, direct and chain of thought). A repetition draws items from it as the statistics suppose: BBH inside
-its subtasks, TAT-QA by whole tables. The child is the recorded pair itself, the pair with its ends exchanged by coin tosses
-(so that nothing is gained: by item in BBH, by table in TAT-QA), or the parent with known items flipped, the harder the
-likelier to be lost.
+its subtasks, TAT-QA by whole tables. The child is the recorded pair itself, the pair with its ends exchanged by coin
+tosses (so that nothing is gained: by item in BBH, by table in TAT-QA), or the parent with items flipped, the harder
+the likelier to be lost.
 """
 
 from __future__ import annotations

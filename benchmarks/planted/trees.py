@@ -1,7 +1,7 @@
 """Trees of models: false attributions where no stage does anything, false finds among stages that do.
 
 base → code → code-sft → ppo → ppo-ptx, and base → sft: five edges, {code} × {instructions} among them. Nine tasks:
-items that are independent, in clusters (some heavy), in fixed strata, sampled four times, continuous, with guessing, and some
+items that are independent, in clusters (some heavy), in strata, sampled four times, continuous, with guessing, and some
 of the answers missing. Everything goes through records, `cells` and `ledger`; a tree's rows are one family.
 """
 

@@ -164,7 +164,7 @@ def _certainty(tree: Tree, contrast: Contrast) -> str:
 
 
 def _answered(frame: pd.DataFrame, alpha: float, detectable: Sequence[Callable[[float], float]]) -> pd.DataFrame:
-    """Adjusted p, smallest detectable effects and answers; `detectable` gives each row's at the level it is judged at."""
+    """Adjusted p, smallest detectable effects (`detectable`: each row's, at the level it is judged at) and answers."""
     frame = frame.copy()
     judged_at = pd.Series(alpha, index=frame.index)
     # what can't be told whatever its p does not spend the family's error budget

@@ -97,7 +97,7 @@ def _summary(summary: str, settings: Sequence[str], parts: Sequence[pd.DataFrame
     aligned = [part.loc[shared] for part in parts]
     scores = np.column_stack([part["score"].to_numpy(float) for part in aligned])
     values = scores.max(axis=1) - scores.min(axis=1) if summary == "spread" else scores @ weights(summary, settings)
-    flags = {flag: np.mean([part[flag].to_numpy(float) for part in aligned], axis=0) for flag in WHY_WRONG}
+    flags = {flag: np.mean([part[flag].to_numpy(float) for part in aligned], axis=0) for flag in (*WHY_WRONG, "form")}
     # the cells of two nodes pair only if every setting was shown alike
     alike = {column: _together(aligned, column) for column in ("shots", "presentation", "prompt_digest")}
     return aligned[0].assign(score=values, rung="", **flags, **alike)

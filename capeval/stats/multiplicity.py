@@ -46,9 +46,9 @@ def benjamini_hochberg(p: ArrayLike) -> Vector:
 def levels(p: ArrayLike, alpha: float = 0.05) -> Vector:
     """The level at which each test of a Benjamini-Hochberg family is in fact judged, given the others' p.
 
-    Test i is told iff p_i ≤ α · R_i / m, R_i being how many would be told if p_i were 0: α itself where all are told, α / m
-    where nothing else is (Benjamini & Yekutieli 2001, Ann Stat 29:1165, lemma 2.2 rests on the same count). What n items
-    could have shown is about this level.
+    Test i is told iff p_i ≤ α · R_i / m, R_i being how many would be told if p_i were 0: α itself where all are told,
+    α / m where nothing else is (the count that the proof of Benjamini & Yekutieli 2001, Ann Stat 29:1165, rests on).
+    What n items could have shown is about this level.
 
     Args:
         p: (m,) p values; NaN (nothing was tested) stays NaN and doesn't count.

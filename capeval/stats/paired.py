@@ -77,7 +77,7 @@ class PairedDifference:
     """Smallest true difference that the test would have found with 80 % power; NaN where it can't be known, or where no
     difference could have been found."""
     detectable: Callable[[float], float] = field(repr=False, compare=False)
-    """The same at another level than the decision's α: a family's adjustment judges each of its tests at a level below."""
+    """The same at another level than α: a family's adjustment judges each of its tests at a level of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
