@@ -30,14 +30,14 @@ def measures(fewer: int = 1, traces: Sequence[Path] = ()) -> list[Measure]:
     """
     layouts = list(grid.layouts())
     return [
-        partial(trees.false_attributions, 640 // fewer),
-        *(partial(trees.false_finds, 240 // fewer, active, 0.5) for active in (0.1, 0.5)),
-        partial(trees.interactions, 240 // fewer),
-        *(partial(grid.coverage, layout, 2000 // fewer) for layout in layouts),
-        *(partial(grid.power, layout, 1200 // fewer) for layout in layouts),
-        *(partial(grid.family_power, n, 400 // fewer) for n in (100, 300)),
+        partial(trees.false_attributions, 480 // fewer),
+        *(partial(trees.false_finds, 160 // fewer, active, 0.5) for active in (0.1, 0.5)),
+        partial(trees.interactions, 160 // fewer),
+        *(partial(grid.coverage, layout, 1500 // fewer) for layout in layouts),
+        *(partial(grid.power, layout, 1000 // fewer) for layout in layouts),
+        *(partial(grid.family_power, n, 320 // fewer) for n in (100, 300)),
         *(partial(recorded.recorded, task, 2000 // fewer) for task in recorded.ROLES),
-        *(partial(form.form_only, name, 1319, 240 // fewer) for name in form.FORMS),
+        *(partial(form.form_only, name, 1319, 160 // fewer) for name in form.FORMS),
         *(partial(gates.gate_rates, n, 4000 // fewer) for n in gates.SIZES),
         *([partial(lab.planted_facts, tuple(traces))] if traces else []),
     ]

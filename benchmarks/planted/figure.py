@@ -7,6 +7,7 @@ and the target as a line. The gate: what it says at each true loss.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from html import escape
 
 from benchmarks.planted.gates import GATE, LOSSES, MARGIN, SIZES
 from benchmarks.planted.grid import CLUSTERS, COVERAGE, POWER
@@ -30,7 +31,13 @@ svg { font: 12px system-ui, sans-serif; fill: #1f2328; }
 def svg(found: Sequence[Share]) -> str:
     """The figure of these shares."""
     panels = [
-        ("Coverage of the 95 % interval", COVERAGE, "interval holds the truth", (0.88, 1.0), 0.95),
+        (
+            "Coverage of the 95 % interval (hollow: heavy clusters)",
+            COVERAGE,
+            "interval holds the truth",
+            (0.88, 1.0),
+            0.95,
+        ),
         ("False alarms at p ≤ 0.05, no effect", COVERAGE, "p ≤ 0.05", (0.0, 0.08), 0.05),
         ("Found, when the printed MDE is planted", POWER, "found, one test", (0.4, 1.0), 0.8),
     ]
@@ -73,13 +80,13 @@ def _dots(
                 style = "dot heavy" if side > 0 else "dot"
                 yield (
                     f'<circle class="{style}" cx="{place:.1f}" cy="{y(one.value):.1f}" r="2.6">'
-                    f"<title>{one.scenario}: {100 * one.value:.1f} %</title></circle>"
+                    f"<title>{escape(one.scenario)}: {100 * one.value:.1f} %</title></circle>"
                 )
 
 
 def _gate(mine: Sequence[Share], corner: tuple[int, int]) -> Iterator[str]:
     (x0, y0), (width, height) = corner, PANEL
-    title = f"The gate (margin {100 * MARGIN:g} points), by true loss"
+    title = f"The gate (margin {100 * MARGIN:g} points), by true loss in points"
     yield f'<text x="{x0}" y="{y0 - 14}" font-weight="600">{title}</text>'
     step = width / (len(SIZES) * (len(LOSSES) + 1))
     for i, n in enumerate(SIZES):

@@ -60,7 +60,7 @@ def share(  # noqa: PLR0913  a line of a table has as many parts
     *,
     at_least: float = math.nan,
     at_most: float = math.nan,
-    known: str = "",
+    known: tuple[float, str] | None = None,
     group: str = "",
 ) -> Share:
     """The share of repetitions that hit, with Wilson's interval.
@@ -72,14 +72,15 @@ def share(  # noqa: PLR0913  a line of a table has as many parts
         hits: (repetitions,) whether it happened.
         at_least: Target from below.
         at_most: Target from above.
-        known: Why the target is missed, where that is known and stays.
+        known: Where the target is missed and stays so: how far down the share may be, and why.
         group: Where it stands in the figure.
     """
     count, reps = int(np.sum(hits)), len(hits)
     ends = wilson(count, reps, LEVEL)
+    reason = known[1] if known and ends.high >= known[0] else ""
     return Share(
         table=table, scenario=scenario, what=what, value=count / reps if reps else math.nan, low=ends.low,
-        high=ends.high, reps=reps, at_least=at_least, at_most=at_most, known=known, group=group,
+        high=ends.high, reps=reps, at_least=at_least, at_most=at_most, known=reason, group=group,
     )  # fmt: skip
 
 
