@@ -216,15 +216,18 @@ def test_the_program_prints_draws_and_fails_on_a_miss(tmp_path: Path, monkeypatc
     for least, status in ((0.5, 0), (0.99, 1)):
         monkeypatch.setattr(program, "measures", lambda *_, least=least: [partial(list, list(some(least)))])
         monkeypatch.setattr(program, "ProcessPoolExecutor", Serial)
-        monkeypatch.setattr("sys.argv", ["planted", "--figure", str(tmp_path / "figure.svg")])
+        monkeypatch.setattr("sys.argv", ["planted", "--docs", str(tmp_path)])
+        (tmp_path / "validation.md").write_text(f"Said by hand.\n{program.MARK}old tables\n")
         with pytest.raises(SystemExit) as ended:
             program.main()
         assert ended.value.code == status
     printed = capsys.readouterr()
     assert "| n = 100, true loss 0 points | pass | 90.0 % |" in printed.out
     assert "missed: n = 100" in printed.err
-    drawn = ElementTree.parse(tmp_path / "figure.svg").getroot()
-    assert drawn.tag.endswith("svg")
+    assert ElementTree.parse(tmp_path / "validation.svg").getroot().tag.endswith("svg")
+    page = (tmp_path / "validation.md").read_text()
+    assert page.startswith("Said by hand.") and "old tables" not in page
+    assert "1 targets: 1 missed, 0 missed for reasons that are known." in page
 
 
 class Serial:
@@ -256,3 +259,18 @@ def test_the_figure_escapes_and_bears_shares_that_are_off_its_scales():
     ]
     text = svg(found)
     ElementTree.fromstring(text)
+
+
+def test_the_page_shows_every_table_and_no_miss_without_a_reason():
+    page = (Path(__file__).parent.parent / "docs" / "validation.md").read_text(encoding="utf-8")
+    said, mark, printed = page.partition(program.MARK)
+    assert mark
+    for table in (trees.NULL, trees.MIXED, trees.INTERACTION, grid.COVERAGE, grid.POWER, recorded.RECORDED,
+                  form.SILENT, gates.GATE):  # fmt: skip
+        assert f"**{table}**" in printed
+    rows = [line.split(" | ") for line in printed.splitlines() if line.startswith("| ") and "planted" not in line]
+    judged = [row for row in rows if row[-1].strip(" |")]
+    reasons = [row[-1] for row in judged if "missed" in row[-1]]
+    assert all("**missed**: " in reason for reason in reasons)
+    assert f"{len(judged)} targets: 0 missed, {len(reasons)} missed for reasons that are known." in printed
+    assert (Path(__file__).parent.parent / "docs" / "validation.svg").stat().st_size < 200_000

@@ -17,6 +17,7 @@ from benchmarks.planted.figure import svg
 from benchmarks.planted.shares import Share, missed, tables
 
 Measure = Callable[[], Iterator[Share]]
+MARK = "<!-- below: python -m benchmarks.planted --docs docs -->\n"
 QUICK = 8
 """How many times fewer repetitions a quick look takes."""
 
@@ -48,25 +49,39 @@ def shares_of(measure: Measure) -> list[Share]:
     return list(measure())
 
 
+def summary(found: Sequence[Share]) -> str:
+    """How many targets there are, and how many are missed."""
+    known = sum(not one.met and bool(one.known) for one in found)
+    asked = sum(bool(one.target) for one in found)
+    return f"{asked} targets: {len(missed(found))} missed, {known} missed for reasons that are known."
+
+
+def renew(docs: Path, text: str, found: Sequence[Share]) -> None:
+    """Put the tables below the page's mark, and the figure beside it."""
+    page = docs / "validation.md"
+    said, mark, _ = page.read_text(encoding="utf-8").partition(MARK)
+    page.write_text(f"{said}{mark}\n{text}\n", encoding="utf-8")
+    (docs / "validation.svg").write_text(svg(found), encoding="utf-8")
+
+
 def main() -> None:
     """Parse, measure, print, judge."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} times fewer repetitions")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--lab", nargs="*", type=Path, default=(), metavar="TRACE", help="folders of lab traces")
-    parser.add_argument("--figure", type=Path, help="where to write the SVG")
+    parser.add_argument("--docs", type=Path, help="folder whose validation.md and validation.svg are to be renewed")
     options = parser.parse_args()
     begun = time.monotonic()
     with ProcessPoolExecutor(options.processes) as pool:
         every = pool.map(shares_of, measures(QUICK if options.quick else 1, options.lab))
         found = [one for some in every for one in some]
-    print("\n".join(tables(found)))
-    wrong, known = missed(found), [one for one in found if not one.met and one.known]
-    asked, minutes = sum(bool(one.target) for one in found), (time.monotonic() - begun) / 60
-    print(f"\n{asked} targets: {len(wrong)} missed, {len(known)} missed for reasons that are known.")
-    print(f"{minutes:.0f} minutes with {options.processes} processes.")
-    if options.figure:
-        options.figure.write_text(svg(found), encoding="utf-8")
+    text = "\n".join([*tables(found), "", summary(found)])
+    print(text)
+    print(f"{(time.monotonic() - begun) / 60:.0f} minutes with {options.processes} processes.")
+    if options.docs:
+        renew(options.docs, text, found)
+    wrong = missed(found)
     for one in wrong:
         print(f"missed: {one.scenario}: {one.what} {one.value:.1%}, asked {one.target}", file=sys.stderr)
     sys.exit(1 if wrong else 0)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.lab_table import planted
 from benchmarks.planted.shares import Share, share
+from capeval.errors import UsageError
 from capeval.store.runs import load_run
 from capeval.store.traces import Trace
 from capeval.tracer import TraceOptions, trace_runs
@@ -34,6 +35,8 @@ def _attributed(folder: Path) -> Trace:
     """The trace of the runs that a trace's folder holds; which data told what, the tree's recipes say."""
     lab = load_tree("lab")
     runs = {place.name: load_run(place) for place in sorted((folder / "runs").iterdir())}
+    if lacking := [stage.name for stage in lab.stages if stage.kind != "reward" and stage.name not in runs]:
+        raise UsageError(f"{folder} is no whole trace of the lab: it lacks runs of {', '.join(lacking)}")
     corpora = {
         stage.name: {"data": [{"source": stage.recipe[key]} for key in ("data", "ptx_data") if key in stage.recipe]}
         for stage in lab.stages
