@@ -235,6 +235,9 @@ def _build_options(building: dict[str, Any]) -> Any:
 @click.option(
     "--checkpoint", "checkpoints", multiple=True, metavar="NODE=PATH", help="Checkpoint of a node; repeatable."
 )
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Train and ask so many replicas."
+)
 @_asking
 @_building
 @click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True)
@@ -250,6 +253,7 @@ def trace(
     \b
     capeval trace instructgpt
     capeval trace lab --limit 128
+    capeval trace lab --seeds 3
     capeval trace gpt-3.5 --out /tmp/t --json
     capeval trace mytree.yaml --suite cot --checkpoint sft=./out/sft
     """
@@ -265,6 +269,7 @@ def trace(
 
     given = _assignments(checkpoints, "--checkpoint", "NODE=PATH")
     building = {key: asking.pop(key) for key in ("scale", "changes", "replica", "models", "workers")}
+    seeds = asking.pop("seeds")
 
     def ask(stage: Stage, name: str) -> Run:
         chosen = RunOptions(node=stage.name, revision=stage.revision, progress=not as_json, **asking)
@@ -273,9 +278,9 @@ def trace(
     options = TraceOptions(suite=suite, checkpoints=given, alpha=asking.pop("alpha"), claims=asking.pop("claims"))
     place = out or Path("traces") / _trace_name(tree, scale=building["scale"], replica=building["replica"])
     trained = has_recipes(tree) and not checkpoints
-    if not trained and (building["scale"] or building["changes"] or building["replica"]):
+    if not trained and (building["scale"] or building["changes"] or building["replica"] or seeds > 1):
         why = "with --checkpoint" if checkpoints else f"in tree '{tree}', which has no recipes"
-        raise UsageError(f"nothing is trained {why}, so --scale, --set and --replica mean nothing")
+        raise UsageError(f"nothing is trained {why}, so --scale, --set, --replica and --seeds mean nothing")
     if trained:
         with watching(shown=not as_json) as watch:
             found = trace_built(
@@ -284,6 +289,7 @@ def trace(
                 build=_build_options(building),
                 ask=RunOptions(**asking),
                 options=options,
+                seeds=seeds,
                 watch=watch,
             )
     else:
@@ -464,8 +470,11 @@ def report(folder: Path, as_json: bool) -> None:
 @click.option("--trace", "folder", type=click.Path(path_type=Path), help="Trace to read. [traces/TREE, if trained]")
 @click.option("--claim", default="", help="Only this claim, with all that it rests on.")
 @click.option("--claims", "file", type=click.Path(path_type=Path), help="A file of your own claims.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write tables for a document here.")
 @_json
-def claims_(tree: str, folder: Path | None, claim: str, file: Path | None, as_json: bool) -> None:
+def claims_(
+    tree: str, folder: Path | None, claim: str, file: Path | None, markdown: Path | None, as_json: bool
+) -> None:
     """What a tree says of the literature's claims: supported, contradicted, undecided, untestable.
 
     TREE is a shipped tree or a YAML file of yours; one that is trained or asked needs its trace first.
@@ -476,12 +485,15 @@ def claims_(tree: str, folder: Path | None, claim: str, file: Path | None, as_js
     capeval claims lab --trace traces/lab --json
     """
     from capeval.errors import unknown
-    from capeval.report.claims import print_claims
+    from capeval.report.claims import markdown_claims, print_claims
+    from capeval.store.files import write_text
     from capeval.tracer import claims
 
     table = claims(tree, folder, file)
     if claim and claim not in set(table["claim"]):
         raise unknown("claim", claim, list(dict.fromkeys(table["claim"])), "capeval list claims")
+    if markdown:
+        write_text(markdown, markdown_claims(table, tree=tree))
     if as_json:
         _print_json({"tree": tree, "claims": table[table["claim"] == claim] if claim else table})
     else:

@@ -126,6 +126,9 @@ class TaskSpec:
     tasks scored like this one whose items have no answer. Together they say what an abstention saves."""
     calibration: bool = False
     """Whether the choices' probabilities are held against how often the taken one is right."""
+    continuous: str = ""
+    """Of a task whose scores are 0 or 1: the task of the same items whose scores know degrees (F1 beside exact match).
+    A jump over sizes that only the former shows is the threshold's."""
     headline: bool = True
     """False for a second metric of items that another task already counts: in the ledger, not in the headlines."""
     source: str = ""
@@ -174,6 +177,17 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Nodes that differ in one quantity: the same stage at several sizes."""
+
+    name: str
+    axis: str
+    """What the quantity is: parameters, tokens, instruction types …"""
+    nodes: Mapping[str, float]
+    """Node → its quantity, above 0, each another one; in ascending order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
     """Stages with their parents before them, and the contrasts that are put to the records."""
 
@@ -183,6 +197,8 @@ class Tree:
     description: str = ""
     contrasts: tuple[Contrast, ...] = ()
     """Declared ones; edges are not among them, `edges()` gives those."""
+    series: tuple[Series, ...] = ()
+    """Declared ones; `attribution.series.series_of` adds those that the stages' own sizes give."""
     tasks: tuple[TaskSpec, ...] = ()
     records: str = ""
     """Path of the shipped records; empty when there are none."""

@@ -1,6 +1,7 @@
 """A tree with recipes, from nothing to a trace: train what is not built, ask every node, attribute.
 
     capeval trace lab
+    capeval trace lab --seeds 3          # and again with other seeds of the training
 
 Training and asking share the processes: a node is asked as soon as it is built and a core is free.
 """
@@ -8,8 +9,8 @@ Training and asking share the processes: a node is asked as soon as it is built 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ from capeval.fleet import Unit, Watch, work
 from capeval.lab.corpora import world_digest
 from capeval.runner import RunOptions
 from capeval.store.files import make_folder, read_json, write_json
-from capeval.store.runs import folder_name, load_run
+from capeval.store.runs import Run, folder_name, load_run
 from capeval.store.traces import Trace
 from capeval.suites import load_suite
 from capeval.tracer import TraceOptions, trace_runs
+from capeval.training.recipe import Given
 from capeval.zoo import load_tree, tree_path
 
 _ASKED = "asked.json"
@@ -39,23 +41,37 @@ def has_recipes(tree: str) -> bool:
     return any(stage.recipe for stage in load_tree(tree).stages)
 
 
-def trace_built(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Replica:
+    """The tree trained with one seed."""
+
+    seed: int
+    planned: list[Planned]
+    places: dict[str, Path]
+    """Where the run of each node that can be asked lies."""
+    label: str
+    """Stands before the names of its units."""
+
+
+def trace_built(  # noqa: PLR0913  training, asking and attributing, each with its own options
     tree: str,
     folder: Path,
     *,
     build: BuildOptions | None = None,
     ask: RunOptions | None = None,
     options: TraceOptions | None = None,
+    seeds: int = 1,
     watch: Watch = lambda *_: None,
 ) -> Trace:
-    """Train, ask and attribute a tree.
+    """Train, ask and attribute a tree; with several seeds, train and ask it as often, side by side.
 
     Args:
         tree: Name of a shipped tree, or a YAML file; its stages have recipes.
-        folder: The trace's; the runs lie in its folder `runs`.
+        folder: The trace's; the runs lie in its folder `runs`, those of a further seed S in `replicaS/runs`.
         build: What is trained, and how.
         ask: How nodes are asked; tuned ones are asked through their chat template in any case.
         options: Suite (the tree's own by default), alpha and seed of the tests.
+        seeds: Training runs: `build.seed` and the numbers after it. The first is the one that the trace is about.
         watch: Told how far each unit (a node, or `ask NODE`) is.
 
     Raises:
@@ -66,39 +82,69 @@ def trace_built(
     suite = options.suite or loaded.suite
     if not suite:
         raise UsageError(f"tree '{loaded.name}' names no suite; add --suite NAME (`capeval list suites`)")
-    planned = plan(loaded, build, home=tree_path(tree).parent)
-    asked = [one for one in planned if one.recipe.stage != "reward"]
-    units = build_units(planned)
+    replicas = [_replica(loaded, tree, folder, build, build.seed + number) for number in range(seeds)]
+    units: list[Unit] = []
+    for replica in replicas:
+        units += _units(replica, suite, ask)
+    work(units, workers=build.workers, watch=watch)
+    runs = [{node: load_run(place) for node, place in replica.places.items()} for replica in replicas]
+    planned = replicas[0].planned
+    training = training_of(planned)
+    of_tree = _with_built(loaded, planned, training)
+    found = trace_runs(of_tree, runs[0], replace(options, suite=suite), replicas=runs[1:])
+    asked = {
+        replica.places[node]: run for replica, one in zip(replicas, runs, strict=True) for node, run in one.items()
+    }
+    cost = _cost([training_of(replica.planned) for replica in replicas], list(asked.values()))
+    provenance = {**found.provenance, "built": {**options_as_mapping(build), "seeds": seeds}, "cost": cost}
+    return replace(found, provenance=provenance, training=training)
+
+
+def _replica(tree: Tree, name: str, folder: Path, build: BuildOptions, seed: int) -> _Replica:
+    planned = plan(tree, replace(build, seed=seed), home=tree_path(name).parent)
+    first = seed == build.seed
+    own = folder if first else folder / f"replica{seed}"
+    # a checkpoint that is not trained is the same in every replica, and answers once
+    places = {
+        one.node: (folder if isinstance(one.recipe, Given) else own) / "runs" / folder_name(one.node)
+        for one in planned
+        if one.recipe.stage != "reward"
+    }
+    return _Replica(seed=seed, planned=planned, places=places, label="" if first else f"replica {seed}: ")
+
+
+def _units(replica: _Replica, suite: str, ask: RunOptions) -> list[Unit]:
+    """What is not built and not asked of one replica."""
+    units = build_units(replica.planned)
     names = {unit.name for unit in units}
-    by_name = {one.node: one for one in planned}
-    places = {one.node: folder / "runs" / folder_name(one.node) for one in asked}
-    for one in asked:
-        own = replace(ask, node=one.node, out=places[one.node], chat=ask.chat or one.tuned)
+    by_name = {one.node: one for one in replica.planned}
+    for node, place in replica.places.items():
+        one = by_name[node]
+        own = replace(ask, node=node, out=place, chat=ask.chat or one.tuned)
         mark = _mark(one, suite, own)
-        if _known(places[one.node], mark):
+        if _known(place, mark) or (replica.label and isinstance(one.recipe, Given)):
             continue
         units.append(
             Unit(
-                name=f"ask {one.node}",
+                name=f"ask {node}",
                 function="capeval.pipeline:ask_node",
                 arguments={"planned": one, "suite": suite, "ask": own, "mark": mark},
-                needs=(one.node,) if one.node in names else (),
+                needs=(node,) if node in names else (),
                 cost=_COST_OF_ASKING * width(one, by_name),
             )
         )
-    work(units, workers=build.workers, watch=watch)
-    runs = {node: load_run(place) for node, place in places.items()}
-    found = trace_runs(_with_built(loaded, planned), runs, replace(options, suite=suite))
-    training = training_of(planned)
-    counts = [run.manifest["counts"] for run in runs.values()]
-    cost = {
-        "training": sum(float(about["seconds"]) for about in training.values()),
-        "asking": sum(float(run.manifest.get("cpu_seconds", 0)) for run in runs.values()),
+    label = replica.label
+    return [replace(unit, name=label + unit.name, needs=tuple(label + need for need in unit.needs)) for unit in units]
+
+
+def _cost(training: Sequence[Mapping[str, Mapping[str, Any]]], runs: Sequence[Run]) -> dict[str, float]:
+    counts = [run.manifest["counts"] for run in runs]
+    return {
+        "training": sum(float(about["seconds"]) for replica in training for about in replica.values()),
+        "asking": sum(float(run.manifest.get("cpu_seconds", 0)) for run in runs),
         "answers": sum(count["distinct"] for count in counts),
         "asked": sum(count["asked"] for count in counts),
     }
-    provenance = {**found.provenance, "built": options_as_mapping(build), "cost": cost}
-    return replace(found, provenance=provenance, training=training)
 
 
 def ask_node(planned: Planned, suite: str, ask: RunOptions, mark: str, watch: Callable[[int, int], None]) -> None:
@@ -131,11 +177,16 @@ def _known(place: Path, mark: str) -> bool:
     return isinstance(said, Mapping) and said.get("mark") == mark
 
 
-def _with_built(tree: Tree, planned: list[Planned]) -> Tree:
-    """The tree of the nodes that were asked for, with where their checkpoints lie."""
+def _with_built(tree: Tree, planned: list[Planned], training: Mapping[str, Mapping[str, Any]]) -> Tree:
+    """The tree of the nodes that were asked for, with where their checkpoints lie and how many tokens they read."""
     folders = {one.node: one for one in planned}
     stages = tuple(
-        replace(stage, uri=str(folders[stage.name].folder), digest=folders[stage.name].digest)
+        replace(
+            stage,
+            uri=str(folders[stage.name].folder),
+            digest=folders[stage.name].digest,
+            tokens=training.get(stage.name, {}).get("tokens", stage.tokens),
+        )
         for stage in tree.stages
         if stage.name in folders
     )

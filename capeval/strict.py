@@ -197,9 +197,25 @@ def task_spec(data: Mapping[str, Any], where: str) -> TaskSpec:
     return TaskSpec(**clean)
 
 
+def bad_companion(tasks: Iterable[TaskSpec]) -> str:
+    """What is wrong with the tasks' `continuous`, in words; empty where nothing is."""
+    specs = {task.name: task for task in tasks}
+    for task in specs.values():
+        if not task.continuous:
+            continue
+        if task.continuous not in specs:
+            return f"task '{task.name}': continuous: {unknown('task', task.continuous, specs, 'capeval list tasks')}"
+        if specs[task.continuous].binary or not task.binary:
+            return (
+                f"task '{task.name}': 'continuous' names a task of the same items whose scores know degrees "
+                f"(binary: false), beside one whose scores don't; '{task.continuous}' is none"
+            )
+    return ""
+
+
 _TASK_TEXT = (
-    "name", "capability", "metric", "cluster", "threshold", "scorer", "reference", "source", "licence", "citation",
-    "note",
+    "name", "capability", "metric", "cluster", "threshold", "scorer", "reference", "continuous", "source", "licence",
+    "citation", "note",
 )  # fmt: skip
 
 

@@ -84,6 +84,8 @@ def _load(path: Path, outer: tuple[Path, ...]) -> Suite:
                 raise BadFileError(f"{path}: {key}: {unknown('task', other, names, 'capeval list tasks')}")
             if other == task.name:
                 raise BadFileError(f"{path}: task '{task.name}': {key} must name another task than itself")
+    if wrong := strict.bad_companion(tasks):
+        raise BadFileError(f"{path}: {wrong}")
     contrasts += _contrasts(data, {s.setting for s in sources}, path)
     return Suite(
         name=str(data.get("name") or path.stem),

@@ -19,6 +19,7 @@ from capeval import runner
 from capeval.attribution.abstention import abstention_table
 from capeval.attribution.anatomy import anatomy_table
 from capeval.attribution.calibration import calibration_table
+from capeval.attribution.claim_items import Evidence
 from capeval.attribution.claims import claims_table
 from capeval.attribution.effects import ALPHA, ledger
 from capeval.attribution.factorial import factorial_table
@@ -180,6 +181,12 @@ def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
     published = load_published({s.name: s.published for s in tree.stages if s.published})
     flips = flip_table(records, edges, points={t.name for t in tree.tasks if t.unit == "points"})
     beyond = elicited or Elicited()
+    scaling = scaling_table(tree, collapsed, alpha=alpha, seed=seed)
+    unlock = unlock_table(tree, collapsed, beyond.answers, alpha=alpha, seed=seed)
+    claims = claims or load_claims()
+    evidence = Evidence(
+        tree=tree, runs=tuple(seeds), measures=claims.measures, scaling=scaling, unlock=unlock, alpha=alpha, seed=seed
+    )
     return Trace(
         tree=tree,
         effects=graded(effects, tree, by_seed, alpha=alpha),
@@ -194,10 +201,10 @@ def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
         anatomy=anatomy_table(tree, collapsed, flips),
         origin=origin_table(tree, collapsed, alpha=alpha, seed=seed),
         factorial=factorial_table(tree, collapsed, alpha=alpha, seed=seed),
-        scaling=scaling_table(tree, collapsed, alpha=alpha, seed=seed),
-        unlock=unlock_table(tree, collapsed, beyond.answers, alpha=alpha, seed=seed),
+        scaling=scaling,
+        unlock=unlock,
         reasoning=reasoning_table(tree, collapsed, beyond.reads, alpha=alpha, seed=seed),
-        claims=claims_table(tree, seeds, claims or load_claims(), alpha=alpha, seed=seed),
+        claims=claims_table(claims, evidence),
         provenance={"alpha": alpha, "level": 0.95, "seed": seed, **provenance},
     )
 
@@ -298,24 +305,21 @@ def claims(tree: str, folder: Path | None = None, file: Path | None = None) -> p
     """
     loaded = load_tree(tree)
     if folder is None and loaded.records:
-        found = _shipped_records(loaded)
-    else:
-        folder = folder or Path("traces") / loaded.name
-        if not (folder / "trace.json").is_file():
-            raise UsageError(
-                f"tree '{loaded.name}' ships no records and {folder} holds no trace of it: `capeval trace {tree}` "
-                "makes one, --trace FOLDER names another"
-            )
-        stored = load_trace(folder)
-        if stored.tree.name != loaded.name:
-            raise UsageError(f"{folder} is a trace of tree '{stored.tree.name}', not of '{loaded.name}'")
-        if file is None:
-            return stored.claims
+        return trace(tree, TraceOptions(claims=file)).claims
+    if file is not None:
         raise UsageError(
             f"a trace holds no records, so other claims can't be put to it; `capeval trace {tree} --claims {file}` does"
         )
-    cells_ = with_summaries(loaded, cells(found))
-    return claims_table(loaded, [cells_], load_claims(file), alpha=ALPHA, seed=SEED)
+    folder = folder or Path("traces") / loaded.name
+    if not (folder / "trace.json").is_file():
+        raise UsageError(
+            f"tree '{loaded.name}' ships no records and {folder} holds no trace of it: `capeval trace {tree}` makes "
+            "one, --trace FOLDER names another"
+        )
+    stored = load_trace(folder)
+    if stored.tree.name != loaded.name:
+        raise UsageError(f"{folder} is a trace of tree '{stored.tree.name}', not of '{loaded.name}'")
+    return stored.claims
 
 
 def inspect(run: Run, *, alpha: float = ALPHA) -> Trace:

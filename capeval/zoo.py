@@ -12,18 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from capeval import strict
-from capeval.core import CERTAINTIES, CONTRAST_KINDS, STAGE_KINDS, Cell, Contrast, Link, Stage, Tree
+from capeval.core import CERTAINTIES, CONTRAST_KINDS, STAGE_KINDS, Cell, Contrast, Link, Series, Stage, Tree
 from capeval.digest import digest
 from capeval.errors import BadFileError, UsageError, unknown
 from capeval.shipped import folder
 
 LISTING = "capeval list trees"
-_TREE_KEYS = {"name", "title", "description", "records", "stages", "contrasts", "edges", "tasks", "scales", "suite"}
+_TREE_KEYS = {"name", "title", "description", "records", "stages", "contrasts", "edges", "series", "tasks", "scales",
+              "suite"}  # fmt: skip
 _CONTRAST_KEYS = {"name", "kind", "child", "parent", "node", "settings", "cells", "tasks", "confounds",
-                  "allow_different_shots", "note"}  # fmt: skip
+                  "allow_different_shots", "control", "note"}  # fmt: skip
 _EDGE_KEYS = {"confounds", "allow_different_shots"}
 _STAGE_KEYS = {f.name for f in fields(Stage)} - {"digest"}
 _LINK_KEYS = {f.name for f in fields(Link)}
+_SERIES_KEYS = {f.name for f in fields(Series)}
+_FEWEST = 3
+"""Nodes of a series: two are a contrast."""
 
 
 def tree_names() -> list[str]:
@@ -67,6 +71,7 @@ def load_tree(name: str) -> Tree:
         description=strict.text(data, "description", where),
         stages=stages,
         contrasts=tuple(_contrast(c, names, where) for c in strict.mappings(data, "contrasts", where)),
+        series=tuple(_series(s, names, where) for s in strict.mappings(data, "series", where)),
         tasks=tuple(strict.task_spec(t, where) for t in strict.mappings(data, "tasks", where)),
         records=str(path.parent / records) if records else "",
         edge_notes=_edge_notes(data, where),
@@ -148,6 +153,11 @@ def _contrast(data: dict[str, Any], names: set[str], where: str) -> Contrast:
             raise BadFileError(f"{where}: {unknown('node', cell.node, names, LISTING)}")
     if abs(sum(c.weight for c in cells)) > 1e-9 or not any(c.weight > 0 for c in cells):
         raise BadFileError(f"{where}: the weights of its cells must sum to 0, with one above 0")
+    control = strict.flag(data, "control", where, default=False)
+    if control and (kind != "sibling" or len(cells) != 2 or any(c.setting for c in cells)):
+        raise BadFileError(
+            f"{where}: control: a token-matched control is the 'parent' of a contrast of kind sibling, in every setting"
+        )
     return Contrast(
         name=strict.text(data, "name", where) or _contrast_name(cells),
         kind=kind,
@@ -155,8 +165,27 @@ def _contrast(data: dict[str, Any], names: set[str], where: str) -> Contrast:
         tasks=strict.texts(data, "tasks", where),
         confounds=strict.texts(data, "confounds", where),
         allow_different_shots=strict.flag(data, "allow_different_shots", where, default=False),
+        control=control,
         note=strict.text(data, "note", where),
     )
+
+
+def _series(data: dict[str, Any], names: set[str], where: str) -> Series:
+    where = f"{where}: series '{data.get('name') or '?'}'"
+    strict.refuse_unknown(data, _SERIES_KEYS, where, LISTING)
+    name, axis = (strict.text(data, key, where) for key in ("name", "axis"))
+    if not name or not axis:
+        raise BadFileError(f"{where} needs 'name' and 'axis' (parameters, tokens, instruction types …)")
+    written = strict.mapping(data, "nodes", where)
+    for node in written:
+        if node not in names:
+            raise BadFileError(f"{where}: {unknown('node', node, names, LISTING)}")
+    nodes = {node: strict.number(value, f"{where}: {node}") or 0.0 for node, value in written.items()}
+    if any(value <= 0 for value in nodes.values()) or len(set(nodes.values())) < len(nodes):
+        raise BadFileError(f"{where}: every node needs a number above 0 of its own (nodes: {{small: 1e6, large: 1e7}})")
+    if len(nodes) < _FEWEST:
+        raise BadFileError(f"{where}: a series takes {_FEWEST} nodes; two are a contrast of kind cross-size")
+    return Series(name=name, axis=axis, nodes=dict(sorted(nodes.items(), key=lambda one: one[1])))
 
 
 def _cells(data: dict[str, Any], where: str) -> tuple[Cell, ...]:
@@ -253,6 +282,11 @@ def _check_tasks(tree: Tree, where: str) -> None:
     names = [task.name for task in tree.tasks]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise BadFileError(f"{where}: two tasks are called {', '.join(twice)}; give each its own name")
+    if problem := strict.bad_companion(tree.tasks):
+        raise BadFileError(f"{where}: {problem}")
+    called = [series.name for series in tree.series]
+    if twice := sorted({n for n in called if called.count(n) > 1}):
+        raise BadFileError(f"{where}: two series are called {', '.join(twice)}; give each its own name")
     for contrast in tree.contrasts:
         for pattern in contrast.tasks:
             if names and not any(fnmatchcase(name, pattern) for name in names):

@@ -11,7 +11,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from capeval.report.claims import markdown_claims
 from capeval.report.page import write_report
+from capeval.store.files import write_text
 from capeval.store.traces import save_trace
 from capeval.tracer import trace
 
@@ -22,6 +24,12 @@ FLAGS = (
     "--no-first-run", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
 )  # fmt: skip
 SIZE = (1280, 1500)
+ABOUT = """# What the tree {0} says of the literature's claims
+
+`capeval claims {0}` prints this; `capeval claims {0} --claim ID` one claim with all that it rests on. p is adjusted
+(Holm) over the claims that can be tested, † is confounded, grades are those of docs/statistics.md.
+
+"""
 
 
 def photograph(page: Path, picture: Path, *, dark: bool) -> None:
@@ -49,6 +57,7 @@ def main() -> None:
         found = trace(name)
         page = write_report(found, save_trace(found, GALLERY / name))
         print(page)
+        write_text(GALLERY / f"claims-{name}.md", ABOUT.format(name) + markdown_claims(found.claims, tree=name))
         if shutil.which("chromium") and shutil.which("chromedriver"):
             for theme in ("light", "dark"):
                 photograph(page, GALLERY / f"{name}-{theme}.png", dark=theme == "dark")

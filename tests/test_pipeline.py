@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from capeval.builder import BuildOptions, train
@@ -94,6 +95,32 @@ def test_another_checkpoint_takes_the_place_of_a_traces_run(traced: tuple[str, P
     told.clear()
     again(tree, folder, told)
     assert set(told) == {"ask sft", "all"}
+
+
+def test_seeds_are_trained_and_asked_side_by_side_and_kept(tmp_path: Path) -> None:
+    tree, told = lab_tree(tmp_path), list[str]()
+    options: dict[str, Any] = {"ask": RunOptions(limit=3), "build": BuildOptions(models=tmp_path / "models", workers=2)}
+    found = trace_built(tree, tmp_path / "trace", **options, seeds=2, watch=lambda unit, done, total: told.append(unit))
+    units = [f"{label}{name}" for label in ("", "replica 1: ") for name in ("root", "base", "sft", "reward")]
+    units += [f"{label}ask {name}" for label in ("", "replica 1: ") for name in ("root", "base", "sft")]
+    assert set(told) == {*units, "all"}
+    # no replica waits for the other to end
+    assert told.index("replica 1: root") < max(i for i, unit in enumerate(told) if unit == "ask sft")
+    assert {p.name for p in (tmp_path / "trace" / "replica1" / "runs").iterdir()} == {"root", "base", "sft"}
+    assert set(found.replicas["replica"]) == {0, 1}
+    kept = found.replicas.pivot(index=["contrast", "task", "setting"], columns="replica", values="delta")
+    rows = found.effects.set_index(["contrast", "task", "setting"])
+    assert (rows["seeds"] == 2).all()
+    pd.testing.assert_series_equal(rows["seed_delta"], kept.mean(axis=1)[rows.index], check_names=False)
+    pd.testing.assert_series_equal(rows["delta"], kept[0][rows.index], check_names=False)
+    assert not rows["grade"].eq("A").any() and found.provenance["built"]["seeds"] == 2
+    told.clear()
+    again = trace_built(tree, tmp_path / "trace", **options, seeds=2, watch=lambda unit, *_: told.append(unit))
+    assert told == []
+    save_trace(again, tmp_path / "kept")
+    pd.testing.assert_frame_equal(load_trace(tmp_path / "kept").replicas, found.replicas, check_dtype=False)
+    alone = trace_built(tree, tmp_path / "trace", **options)
+    assert alone.replicas.empty and (alone.effects["seeds"] == 1).all() and alone.effects["seed_low"].isna().all()
 
 
 def test_the_report_shows_how_the_nodes_were_trained(traced: tuple[str, Path, Trace]) -> None:

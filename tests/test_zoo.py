@@ -146,3 +146,20 @@ def test_every_shipped_tree_loads_with_parents_first(name: str) -> None:
         assert stage.parent is None or stage.parent in seen
         seen.add(stage.name)
     assert len(tree.edges()) == sum(stage.parent is not None for stage in tree.stages)
+
+
+def test_a_control_is_the_parent_of_a_sibling_contrast(tmp_path: Path) -> None:
+    within = "{kind: within, node: sft, settings: [cot, direct]}"
+    good = GOOD.replace(within, "{kind: sibling, child: sft, parent: code, control: true}")
+    assert [c.control for c in load_tree(write(tmp_path, good)).contrasts if c.kind == "sibling"] == [True]
+    for wrong in (
+        "{kind: within, node: sft, settings: [cot, direct], control: true}",
+        "{kind: release, child: sft, parent: code, control: true}",
+        "{kind: sibling, child: sft, parent: code, settings: [cot, direct], control: true}",
+    ):
+        with pytest.raises(
+            BadFileError, match="control: a token-matched control is the 'parent' of a contrast of kind"
+        ):
+            load_tree(write(tmp_path, GOOD.replace(within, wrong)))
+    with pytest.raises(BadFileError, match="'control' must be"):
+        load_tree(write(tmp_path, good.replace("control: true", "control: maybe")))

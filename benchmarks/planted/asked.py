@@ -18,7 +18,7 @@ from capeval.core import Link, Stage, TaskSpec, Tree
 from capeval.stats.paired import PairedDifference
 
 EMPTY: dict[str, Any] = {
-    "sample": 0, "score": np.nan, "n_tokens": np.nan, "length": np.nan, "lenient": np.nan, "steps": np.nan,
+    "sample": 0, "score": np.nan, "gold_logprob": np.nan, "n_tokens": np.nan, "length": np.nan, "lenient": np.nan, "steps": np.nan,
     "slips": np.nan, "response": None, "extracted": None,
 }  # fmt: skip
 EDGE = ("parent", "child")

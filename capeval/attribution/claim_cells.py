@@ -10,15 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-import numpy as np
-
 from capeval.attribution.confounds import of_contrast
 from capeval.attribution.pairing import Cells
+from capeval.attribution.series import series_of
 from capeval.attribution.summaries import spec_in
 from capeval.core import SUMMARIES, Cell, ClaimTest, Contrast, Pick, Relation, Source, Stage, TaskSpec, Tree
-
-SIZES = 3
-"""Fewer are no trend."""
+from capeval.stats.trend import MIN_SIZES, slope_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,16 +139,17 @@ def _counts(source: Source, spec: TaskSpec, setting: str) -> bool:
 
 def combinations_of(tree: Tree, test: ClaimTest) -> tuple[list[Combination], str]:
     """What is compared, or what the tree lacks for it."""
-    meant = _words(test.child)
+    meant = words_of(test.child)
     if not picked(tree, test.child):
         return [], f"no stage is {meant}"
     if test.form == "slope":
         series = _series(tree, test)
-        return series, "" if series else f"fewer than {SIZES} different {test.axis} among the stages that are {meant}"
+        few = f"fewer than {MIN_SIZES} different {test.axis} among the stages that are {meant}"
+        return series, "" if series else few
     pairs = node_pairs(tree, test)
     if not pairs:
         whose = "other stage" if test.relation == "any" else f"{test.relation} of it"
-        return [], f"a stage is {meant}, but no {whose} is {_words(test.against)}"
+        return [], f"a stage is {meant}, but no {whose} is {words_of(test.against)}"
     return [paired_with(tree, child, other) for child, other in pairs], ""
 
 
@@ -180,22 +178,20 @@ def paired_with(tree: Tree, child: str, other: str) -> Combination:
 
 
 def _series(tree: Tree, test: ClaimTest) -> list[Combination]:
-    """Nodes of one sort at several sizes; the weights are those of a least-squares slope on log10 of the size."""
-    sorts: dict[tuple[str, tuple[str, ...]], dict[str, float]] = {}
-    for stage in picked(tree, test.child):
-        size = {"parameters": stage.parameters, "tokens": stage.tokens}.get(test.axis)
-        if size:
-            sorts.setdefault((stage.kind, stage.tags), {})[stage.name] = size
-    found = []
-    for nodes in sorts.values():
-        if len(set(nodes.values())) >= SIZES:
-            x = np.log10(list(nodes.values()))
-            weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
-            found.append(Combination(name=", ".join(nodes), nodes=tuple(nodes), weights=tuple(map(float, weights))))
-    return found
+    """Series of picked nodes along the axis, weighted for a least-squares slope on log10 of the quantity."""
+    meant = {stage.name for stage in picked(tree, test.child)}
+    return [
+        Combination(
+            name=", ".join(series.nodes),
+            nodes=tuple(series.nodes),
+            weights=tuple(map(float, slope_weights(list(series.nodes.values())))),
+        )
+        for series in series_of(tree)
+        if series.axis == test.axis and set(series.nodes) <= meant
+    ]
 
 
-def _words(pick: Pick) -> str:
+def words_of(pick: Pick) -> str:
     """A pick in words."""
     parts = [" or ".join(pick.kind) or "any kind"]
     parts += [f"tagged {tag}" for tag in pick.tags]

@@ -42,6 +42,8 @@ class Estimated:
     """Two-sided, of no effect."""
     n: int = 0
     interval: Callable[[float], Interval] | None = None
+    given: tuple[float, float] | None = None
+    """One-sided p for the claim and against it, of a test that brings its own."""
     by_task: tuple[tuple[str, float, Interval], ...] = ()
     """Task, its own effect and 95 % interval."""
     confounds: tuple[str, ...] = ()

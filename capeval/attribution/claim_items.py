@@ -26,6 +26,10 @@ class Evidence:
     runs: tuple[Cells, ...]
     """Of each training run of the tree, the trace's own first, as `summaries.with_summaries` makes them."""
     measures: Mapping[str, tuple[Source, ...]]
+    scaling: pd.DataFrame
+    """Columns of `columns.SCALING_COLUMNS`."""
+    unlock: pd.DataFrame
+    """Columns of `columns.UNLOCK_COLUMNS`."""
     alpha: float
     seed: int
     """Of the cluster sign-flip test."""

@@ -10,6 +10,8 @@ A claim is the conjunction of its tests. Two questions are put to each test's ef
 | not more          | it is below the margin  | it is above 0                |
 | not less          | it is above −margin     | it is below 0                |
 
+An effect that is shown and small answers both: it supports "more" and "less", and refutes "not more" and "not less".
+
 For a claim, p_for is the largest of its tests' (intersection-union: Berger 1982, Technometrics 24:295), p_against k
 times the smallest (Bonferroni over its k tests). 2 · min(p_for, p_against) is the claim's p; the claims of a trace are
 one Holm family. A node that is compared with nothing is held against the margin instead of 0.
@@ -44,11 +46,13 @@ class Judged:
     """Whether training runs would let it be supported, contradicted: always, where there are too few to ask."""
 
 
-def judge(effect: Estimated) -> Judged:
+def judge(effect: Estimated, *, alpha: float) -> Judged:
     """p of both questions about one effect."""
     interval = effect.interval
     if interval is None:
         return Judged(effect=effect, supports=math.nan, contradicts=math.nan)
+    if effect.given:
+        return Judged(effect=effect, supports=effect.given[0], contradicts=effect.given[1])
     delta, margin, test = effect.delta, effect.margin, effect.test
     zero = margin if test.alone else 0.0
 
@@ -68,6 +72,11 @@ def judge(effect: Estimated) -> Judged:
         "same": (max(above(-margin), below(margin)), min(1.0, 2 * min(above(margin), below(-margin)))),
     }
     supports, contradicts = questions[test.expect]
+    # what is shown to be there and small answers both: "more" it supports, "not more" it refutes
+    if test.expect in ("more", "less") and supports <= alpha:
+        contradicts = 1.0
+    if test.expect in ("not more", "not less") and contradicts <= alpha:
+        supports = 1.0
     return Judged(effect=effect, supports=supports, contradicts=contradicts, runs=_over_runs(effect, zero))
 
 
@@ -97,14 +106,12 @@ def both_questions(tests: Sequence[Judged]) -> tuple[float, float]:
 
 
 def verdict_of(tests: Sequence[Judged], supports: float, contradicts: float, alpha: float) -> str:
-    """Of two p that are adjusted already; an effect inside the margin answers both questions."""
+    """Of two p that are adjusted already."""
     if math.isnan(supports):
         return "untestable"
     holds = supports <= alpha and all(test.runs[0] for test in tests)
     # of several tests the one with the smallest p refutes the claim
     fails = contradicts <= alpha and min(tests, key=_against).runs[1]
-    if holds and fails:
-        return "contradicted" if any(test.effect.test.expect.startswith("not ") for test in tests) else "supported"
     return "supported" if holds else "contradicted" if fails else "undecided"
 
 

@@ -23,6 +23,7 @@ TOKEN_GAP = 0.10
 """Training tokens that differ by more than this share of the larger number are listed."""
 MIN_CLUSTERS = 6
 """Below it a cluster sign-flip test can't reach p = .05 (2 · 2^-5 = .0625 at five)."""
+_ROUNDING = 1e-9
 _DOUBTFUL = ("disputed", "unknown")
 
 
@@ -53,7 +54,7 @@ def _of_branches(tree: Tree, contrast: Contrast) -> list[str]:
     found = []
     if own and other and (tokens := _unlike_tokens(own, other)):
         found.append(tokens)
-    data = [[name for stage in end for name in data_of(stage)] for end in (own, other)]
+    data = [[name for stage in reversed(end) for name in data_of(stage)] for end in (own, other)]
     if not contrast.control and data[0] and data[1] and set(data[0]) != set(data[1]):
         apart = [", ".join(dict.fromkeys(n for n in a if n not in b)) for a, b in (data, data[::-1])]
         found.append(f"data: {apart[0] or 'nothing more'} against {apart[1] or 'nothing more'}")
@@ -133,6 +134,8 @@ def unreadable(parts: Sequence[pd.DataFrame], n: int, n_clusters: int, spec: Tas
 def of_answers(parts: Sequence[pd.DataFrame], *, alpha: float, paired: bool = True) -> list[str]:
     """Shares of missing, truncated and unextracted answers that differ: by more than `SHOWN_GAP`, or certainly.
 
+    One that differs by more than `SHARE_GAP` is a reason to tell nothing (`unreadable`), and stands there.
+
     Args:
         parts: Cells, as `pairing.cells` makes them.
         alpha: Level at which a smaller difference of two ends on shared items is certain (exact McNemar).
@@ -144,7 +147,7 @@ def of_answers(parts: Sequence[pd.DataFrame], *, alpha: float, paired: bool = Tr
         values = [end[share] for end in ends]
         gap = max(values) - min(values)
         certain = paired and len(parts) == 2 and 0 < gap <= SHOWN_GAP and _certain(parts, share, alpha)
-        if gap > SHOWN_GAP or certain:
+        if SHOWN_GAP + _ROUNDING < gap <= SHARE_GAP or certain:
             found.append(f"{share} {' against '.join(f'{value:.0%}' for value in values)}")
     return found
 

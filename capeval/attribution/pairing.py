@@ -20,6 +20,7 @@ from capeval.stats.paired import PairedDifference, paired_difference
 REFUSED_SHARE = 0.01
 """Up to this share of pairs with different shots is dropped and counted; above it the comparison is refused."""
 
+_NUMBERS = ("score", "gold_logprob")
 _TEXTS = ("subset", "cluster", "shots", "presentation", "prompt_digest", "rung")
 
 Cells = Mapping[tuple[str, str, str], pd.DataFrame]
@@ -60,14 +61,14 @@ def cells(records: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
     flagged = {flag: (records["flag"] == flag).astype(float) for flag in WHY_WRONG}
     scored = records["score"].notna()
     # a missing sample must count neither as wrong nor as flagged
-    frame = records[[*keys, *_TEXTS, "score"]].assign(
+    frame = records[[*keys, *_TEXTS, *_NUMBERS]].assign(
         **{flag: values.where(scored) for flag, values in flagged.items()}
     )
     frame["form"] = (records["lenient"] > records["score"]).astype(float).where(scored & records["lenient"].notna())
     once = not frame.duplicated(keys).any()
     if not once:
         first = {c: "first" for c in _TEXTS}
-        means = {c: "mean" for c in ("score", "form", *flagged)}
+        means = {c: "mean" for c in (*_NUMBERS, "form", *flagged)}
         frame = frame.groupby(keys, sort=False, observed=True).agg(first | means).reset_index()
     found: dict[tuple[str, str, str], pd.DataFrame] = {}
     for key, rows in frame.groupby(["node", "task", "setting"], sort=False, observed=True):

@@ -6,6 +6,7 @@ per training run: `seed_deltas` gives a contrast's estimate in each of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -69,9 +70,10 @@ def with_seeds(effects: pd.DataFrame, replicas: pd.DataFrame, *, level: float = 
         for key, rows in known.groupby(_KEY, sort=False, observed=True)
     }
     rows = []
-    for key in effects[_KEY].itertuples(index=False, name=None):
-        deltas, share = by_key.get(key, (np.array([]), float("nan")))
-        found = seed_interval(deltas, level=level)
+    for *key, unit in effects[[*_KEY, "unit"]].itertuples(index=False, name=None):
+        deltas, share = by_key.get(tuple(key), (np.array([]), float("nan")))
+        limit = 1.0 if unit == "points" and key[0] != "difference" else math.inf
+        found = seed_interval(deltas, level=level, limit=limit)
         several = found.n > 1
         rows.append((max(1, found.n), found.mean if several else float("nan"), found.low, found.high, share))
     names = ["seeds", "seed_delta", "seed_low", "seed_high", "seed_share"]

@@ -35,6 +35,18 @@ def amount(value: float, unit: str, *, signed: bool = True) -> str:
     return f"{text.replace('-', '−')} {unit}"
 
 
+def size_text(value: float) -> str:
+    """A number of parameters, tokens or kinds for people.
+
+    >>> size_text(175e9), size_text(53_408), size_text(26)
+    ('175B', '53.4k', '26')
+    """
+    for step, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= step:
+            return f"{value / step:.3g}{letter}"
+    return f"{value:.3g}"
+
+
 def p_text(p: float) -> str:
     """A p-value the way papers print it.
 

@@ -95,12 +95,21 @@ def _summary(summary: str, settings: Sequence[str], parts: Sequence[pd.DataFrame
     for part in parts[1:]:
         shared = shared[shared.isin(part.index)]
     aligned = [part.loc[shared] for part in parts]
-    scores = np.column_stack([part["score"].to_numpy(float) for part in aligned])
-    values = scores.max(axis=1) - scores.min(axis=1) if summary == "spread" else scores @ weights(summary, settings)
-    flags = {flag: np.mean([part[flag].to_numpy(float) for part in aligned], axis=0) for flag in (*WHY_WRONG, "form")}
+    values = {column: _together_of(summary, settings, aligned, column) for column in ("score", "gold_logprob")}
+    marks = (*WHY_WRONG, "form")
+    flags = {mark: np.mean([part[mark].to_numpy(float) for part in aligned], axis=0) for mark in marks}
     # the cells of two nodes pair only if every setting was shown alike
     alike = {column: _together(aligned, column) for column in ("shots", "presentation", "prompt_digest")}
-    return aligned[0].assign(score=values, rung="", **flags, **alike)
+    return aligned[0].assign(rung="", **values, **flags, **alike)
+
+
+def _together_of(summary: str, settings: Sequence[str], parts: Sequence[pd.DataFrame], column: str) -> np.ndarray:
+    """A number of each item over all settings."""
+    each = np.column_stack([part[column].to_numpy(float) for part in parts])
+    found: np.ndarray = (
+        each.max(axis=1) - each.min(axis=1) if summary == "spread" else each @ weights(summary, settings)
+    )
+    return found
 
 
 def _together(parts: Sequence[pd.DataFrame], column: str) -> list[str]:

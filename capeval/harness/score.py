@@ -197,8 +197,34 @@ def _scored(asked: Asked, document: Document, replies: list[Reply]) -> dict[str,
     logprobs = [reply.logprob for reply in replies if reply.logprob is not None]
     if len(logprobs) < len(replies):
         return {}
+    gold = _gold_logprob(asked, document, logprobs)
     if len(logprobs) == 1:
-        return {"response": f"{logprobs[0]:.6g}", "extracted": None}
+        return {"response": f"{logprobs[0]:.6g}", "extracted": None, "gold_logprob": gold}
     choices = [samples[0].continuation.strip() or samples[0].text for samples in document.requests]
     response = json.dumps(list(zip(choices, logprobs, strict=True)), ensure_ascii=False)
-    return {"response": response, "extracted": likeliest(choices, logprobs, asked.metric)}
+    return {
+        "response": response,
+        "extracted": likeliest(choices, logprobs, asked.metric),
+        "gold_logprob": gold,
+    }
+
+
+def _gold_logprob(asked: Asked, document: Document, logprobs: Sequence[float]) -> float | None:
+    """Log-probability of the right continuation or choice, of several right ones together; None where none is known."""
+    kind, task, doc = asked.task.config.output_type, asked.task, document.doc
+    if kind == "loglikelihood" and len(logprobs) == 1:
+        return _finite(logprobs[0])
+    if kind != "multiple_choice":
+        return None
+    choices = task.doc_to_choice(doc)
+    gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
+    right = [choices.index(one) if isinstance(one, str) and one in choices else one
+             for one in (gold if isinstance(gold, list) else [gold])]  # fmt: skip
+    known = [logprobs[i] for i in right if isinstance(i, int) and 0 <= i < min(len(choices), len(logprobs))]
+    if not known or not math.isfinite(most := max(known)):
+        return None
+    return most + math.log(sum(math.exp(one - most) for one in known))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from capeval.attribution.claim_verdicts import VERDICTS
 from capeval.report.lines import lines, say
+from capeval.report.markdown import escape, table_of
 from capeval.report.words import clean, count_text, difference_text, interval, short_p
 from capeval.store.traces import Trace
 
@@ -69,6 +70,32 @@ def print_claims(table: pd.DataFrame, console: Console, *, claim: str = "") -> N
                   "H+ strong one, G guess. --claim ID shows what a claim rests on.", "dim"))  # fmt: skip
 
 
+def markdown_claims(table: pd.DataFrame, *, tree: str) -> str:
+    """Claims, then their tests, as tables for a document; every verdict with what it rests on."""
+    sums = _in_order(table[table["test"] == _SUM])
+    head = f"**{escape(tree)}**: {_tally_text(sums)}.\n\n"
+    rows, tests = [], []
+    for row in sums.to_dict("records"):
+        one = _cells(row)
+        doubt = " †" if row["confounds"] and one["effect"] else ""
+        rows.append([one["claim"], one["literature"], f"{one['mark']} {one['verdict']}{doubt}", one["effect"], one["p"],
+                     one["n"], one["grade"], one["reason"]])  # fmt: skip
+        mine = table[(table["claim"] == row["claim"]) & (table["test"] != _SUM)]
+        tests += [
+            [one["claim"], test["test"], f"{test['mark']} {test['verdict']}", test["effect"], test["over"],
+             "; ".join(filter(None, [test["contrast"], test["where"], test["by_task"]])), test["confounds"]]
+            for test in map(_cells, mine.to_dict("records")) if test["effect"]
+        ]  # fmt: skip
+    first = ["claim", "by", "verdict", "effect [95 %]", "p adj.", "n", "grade", "why"]
+    rest = ["claim", "test", "verdict", "effect [95 %]", "over training runs", "rests on", "confounded"]
+    below = table_of(rest, "lllrrll", _all(tests))
+    return f"{head}{table_of(first, 'lllrrrll', _all(rows))}\nWhat they rest on:\n\n{below}"
+
+
+def _all(rows: list[list[str]]) -> list[list[str]]:
+    return [[escape(cell) for cell in row] for row in rows]
+
+
 def tally(sums: pd.DataFrame) -> dict[str, int]:
     """How many claims have each verdict."""
     return {verdict: int((sums["verdict"] == verdict).sum()) for verdict in VERDICTS}
@@ -116,12 +143,12 @@ def _cells(row: Any) -> dict[str, str]:
     tested = row["verdict"] != "untestable" and row["n"] > 0
     n_needed = row["n_needed"]
     evidence = [difference_text(row), str(row["unit"]) if row["unit"] != "points" else "",
-                f"p {short_p(row['p_adjusted'])} adjusted", f"n = {count_text(row)}", f"grade {clean(row['grade'])}", clean(row["grade_reason"]),
+                f"p {short_p(row['p_adjusted'])} adjusted", f"n = {count_text(row)}", f"grade {clean(row['grade'])}",
+                clean(row["grade_reason"]),
                 f"about {int(n_needed):,} items would tell" if n_needed == n_needed else ""]  # fmt: skip
-    if row["seeds"] > 1:
-        evidence.append(
-            f"over {int(row['seeds'])} training runs {interval(row['seed_low'], row['seed_high'], str(row['unit']))}"
-        )
+    over = interval(row["seed_low"], row["seed_high"], str(row["unit"])) if row["seeds"] > 1 else ""
+    if over:
+        evidence.append(f"over {int(row['seeds'])} training runs {over}")
     where = f"{clean(row['task'])} ({clean(row['setting'])})" if row["task"] else ""
     unit = "" if row["unit"] == "points" else f" {clean(row['unit'])}"
     return {
@@ -131,5 +158,6 @@ def _cells(row: Any) -> dict[str, str]:
         "mark": MARKS.get(str(row["verdict"]), "?"),
         "effect": difference_text(row) + unit if tested else "",
         "p": short_p(row["p_adjusted"]) if tested else "", "n": count_text(row) if tested else "",
+        "over": over,
         "evidence": ", ".join(filter(None, evidence)) if tested else "",
     }  # fmt: skip

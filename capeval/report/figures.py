@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from capeval.attribution.sentences import size_text
 from capeval.core import Stage, Tree
 from capeval.report.words import clean
 
@@ -111,11 +112,7 @@ def _node(stage: Stage, x: float, y: float, data: str) -> dict[str, Any]:
 
 
 def _size(parameters: float | None) -> str:
-    if not parameters:
-        return ""
-    if parameters >= 1e9:
-        return f"{parameters / 1e9:.3g}B"
-    return f"{parameters / 1e6:.3g}M" if parameters >= 1e6 else f"{parameters / 1e3:.3g}k"
+    return size_text(parameters) if parameters else ""
 
 
 def _path(px: float, py: float, cx: float, cy: float, *, rival: bool) -> str:

@@ -31,16 +31,16 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]|~#])")
 
 def markdown_effects(frame: pd.DataFrame) -> str:
     """The ledger's rows as a table, most telling first; columns of `columns.EFFECT_COLUMNS`."""
-    head = ["contrast", "task · setting", "n", "scores", "difference [95 %]", "p adj.", "answer"]
+    head = ["contrast", "task · setting", "n", "scores", "difference [95 %]", "p adj.", "grade", "answer"]
     rows = []
     for row in ranked(frame).to_dict("records"):
         other = beyond(row)  # type: ignore[arg-type]
         difference = difference_text(row) + (f" ({other})" if other else "")
         answer = answer_text(row) + (f", confounded: {row['confounds']}" if row["confounds"] else "")
         cells = [str(row["contrast"]), task_name(row), count_text(row), scores_text(row), difference,
-                 short_p(row["p_adjusted"]), answer]  # fmt: skip
-        rows.append([_escape(cell) for cell in cells])
-    return _table(head, "llrrrrl", rows)
+                 short_p(row["p_adjusted"]), str(row["grade"]), answer]  # fmt: skip
+        rows.append([escape(cell) for cell in cells])
+    return table_of(head, "llrrrrll", rows)
 
 
 def markdown_gate(verdicts: Sequence[Verdict]) -> str:
@@ -49,16 +49,17 @@ def markdown_gate(verdicts: Sequence[Verdict]) -> str:
     rows = []
     for verdict in sorted(verdicts, key=lambda v: order.index(v.status)):
         cells = [f"{STATUS_MARKS[verdict.status]} {status_text(verdict.status)}", verdict.rule, verdict.reason]
-        rows.append([_escape(cell) for cell in cells])
-    return f"**capeval gate: {gate_line(verdicts)}**\n\n" + _table(["", "rule", "evidence"], "lll", rows)
+        rows.append([escape(cell) for cell in cells])
+    return f"**capeval gate: {gate_line(verdicts)}**\n\n" + table_of(["", "rule", "evidence"], "lll", rows)
 
 
-def _table(head: Sequence[str], align: str, rows: Sequence[Sequence[str]]) -> str:
+def table_of(head: Sequence[str], align: str, rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are escaped already; `align` has an l or r for every column."""
     rule = ["---:" if side == "r" else "---" for side in align]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)) + "\n"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Text that markdown shows as it is: no markup, no HTML, no table cell's end, no @mention."""
     text = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKUP.sub(r"\\\1", text).replace("@", "@\u200b")

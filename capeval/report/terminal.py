@@ -43,6 +43,7 @@ from capeval.store.runs import Run
 from capeval.store.traces import Trace
 
 FINDINGS, ROWS = 10, 24
+GRADES = "Grade, before each answer: A seeds and a control, B adjusted p, C unadjusted p, D none of these."
 
 
 def print_trace(trace: Trace, console: Console, *, rows: int = ROWS) -> None:
@@ -75,6 +76,8 @@ def print_trace(trace: Trace, console: Console, *, rows: int = ROWS) -> None:
     for part in (claims, origin, unlock, anatomy, factorial, scaling, reasoning):
         part.say_part(trace, console)
     say(console)
+    if shown:
+        say(console, (GRADES, "dim"))
     left = len(effects) - shown
     if left:
         say(console, (f"{shown} of {len(effects):,} effects shown; all are in report.html, effects.csv and "
@@ -246,7 +249,7 @@ def _effects(console: Console, effects: pd.DataFrame, widths: Sequence[int] = ()
     rows = effects.to_dict("records")
     size = widths or widths_of(_effect_cells(row) for row in rows)
     for row in rows:
-        lines(console, [_effect_cells(row)], widths=size)
+        lines(console, [_effect_cells(row)], align="lrrlrll", widths=size)
         if other := beyond(row):  # type: ignore[arg-type]
             say(console, (f"      {other}", "dim"))
 
@@ -265,7 +268,7 @@ def _effect_cells(row: Mapping[Any, Any]) -> list[str]:
     name = task_name(row) + ("" if unit == "points" else f" ({clean(unit)})")
     return [f"  {name}", count_text(row), scores_text(row),
             difference_text(row), short_p(row["p_adjusted"]),
-            answer]  # fmt: skip
+            clean(row["grade"]), answer]  # fmt: skip
 
 
 def _say_what_it_takes(console: Console, effects: pd.DataFrame) -> None:

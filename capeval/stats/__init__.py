@@ -13,7 +13,9 @@
 | `calibration`     | Brier score and adaptive calibration error, with what luck alone gives                      |
 | `power`           | what this many items could have shown, and how many the margin takes                        |
 | `selective`       | risk against coverage, for whoever may abstain                                              |
+| `seeds`           | effects over training runs, and how much of their spread is the run's own                   |
 | `answers`         | gained, lost, equivalent or can't tell                                                      |
+| `unlock`          | whether a parent, asked otherwise, solves what its child newly solves                       |
 | `pass_at_k`       | one item's chance of a right answer among k samples                                         |
 | `gates`           | pass, fail or inconclusive                                                                  |
 

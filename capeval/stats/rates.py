@@ -58,10 +58,11 @@ def wilson(successes: float, n: int, level: float = 0.95) -> Interval:
         return UNKNOWN
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes among {n} items")
-    return _wilson_at(successes, n, normal_quantile((1 + level) / 2))
+    return wilson_at(successes, n, normal_quantile((1 + level) / 2))
 
 
-def _wilson_at(successes: float, n: float, z: float) -> Interval:
+def wilson_at(successes: float, n: float, z: float) -> Interval:
+    """Wilson's interval at any quantile, on any number of items that the data are worth."""
     rate = successes / n
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
@@ -139,7 +140,7 @@ def mean_interval(
     quantile = t_quantile((1 + level) / 2, df)
     if binary:
         worth = mean * (1 - mean) / (se * se)
-        return _wilson_at(mean * worth, worth, quantile)
+        return wilson_at(mean * worth, worth, quantile)
     interval = Interval(mean - quantile * se, mean + quantile * se)
     return Interval(max(0.0, interval.low), min(1.0, interval.high)) if bounded else interval
 

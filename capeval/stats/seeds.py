@@ -56,7 +56,7 @@ class VarianceSplit:
         return self.seed / whole if whole > 0 else math.nan
 
 
-def seed_interval(estimates: ArrayLike, *, level: float = 0.95) -> SeedInterval:
+def seed_interval(estimates: ArrayLike, *, level: float = 0.95, limit: float = math.inf) -> SeedInterval:
     """Student's t over training runs: mean ± t_{n−1} · sd/√n (Student 1908, Biometrika 6:1).
 
     It speaks of other runs of the recipe on the same items. Three runs have two degrees of freedom and t = 4.30: a wide
@@ -65,6 +65,7 @@ def seed_interval(estimates: ArrayLike, *, level: float = 0.95) -> SeedInterval:
     Args:
         estimates: (n,) one estimate per training run, none missing.
         level: Confidence, between 0 and 1.
+        limit: Largest amount that an effect can have (1 for a difference of rates); the interval is cut there.
 
     Raises:
         ValueError: for missing estimates.
@@ -76,7 +77,7 @@ def seed_interval(estimates: ArrayLike, *, level: float = 0.95) -> SeedInterval:
         return SeedInterval(mean=mean, low=math.nan, high=math.nan, n=n, sd=math.nan)
     sd = float(values.std(ddof=1))
     half = t_quantile((1 + level) / 2, n - 1) * sd / math.sqrt(n)
-    return SeedInterval(mean=mean, low=mean - half, high=mean + half, n=n, sd=sd)
+    return SeedInterval(mean=mean, low=max(-limit, mean - half), high=min(limit, mean + half), n=n, sd=sd)
 
 
 def split_variance(d: ArrayLike) -> VarianceSplit:

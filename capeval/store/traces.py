@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from capeval.columns import LEDGER_COLUMNS
-from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree
+from capeval.core import Cell, Contrast, Link, Series, Stage, TaskSpec, Tree
 from capeval.digest import digest, digest_file
 from capeval.errors import BadFileError, UsageError
 from capeval.store.files import (
@@ -194,5 +194,6 @@ def _tree(data: Mapping[str, Any]) -> Tree:
     parts["contrasts"] = [
         build(Contrast, {**c, "cells": [build(Cell, x) for x in c["cells"]]}) for c in data["contrasts"]
     ]
+    parts["series"] = [build(Series, s) for s in data.get("series", ())]
     parts["tasks"] = [build(TaskSpec, t) for t in data["tasks"]]
     return build(Tree, parts)

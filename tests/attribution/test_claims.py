@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,14 @@ import pandas as pd
 import pytest
 
 from capeval.attribution.claim_cells import asked, node_pairs
+from capeval.attribution.claim_items import Evidence
 from capeval.attribution.claim_verdicts import VERDICTS
 from capeval.attribution.claims import claims_table
-from capeval.attribution.pairing import cells
+from capeval.attribution.pairing import Cells, cells
 from capeval.attribution.summaries import with_summaries
 from capeval.claims import load_claims
-from capeval.columns import CLAIM_COLUMNS
-from capeval.core import Claim, Claims, ClaimTest, Link, Pick, Source, Stage, TaskSpec, Tree
+from capeval.columns import CLAIM_COLUMNS, SCALING_COLUMNS, UNLOCK_COLUMNS
+from capeval.core import Cell, Claim, Claims, ClaimTest, Contrast, Link, Pick, Source, Stage, TaskSpec, Tree
 from tests.records import records
 
 MORE, OTHER = (
@@ -63,8 +65,21 @@ test_.__test__ = False  # type: ignore[attr-defined]
 
 
 def put(frames: list[pd.DataFrame], *claims: Claim, tree: Tree = TREE) -> pd.DataFrame:
-    known = with_summaries(tree, cells(pd.concat(frames, ignore_index=True)))
-    return claims_table(tree, [known], Claims(measures=MEASURES, claims=claims), alpha=0.05, seed=0)
+    return put_runs([frames], *claims, tree=tree)
+
+
+def put_runs(runs: list[list[pd.DataFrame]], *claims: Claim, tree: Tree = TREE, **tables: pd.DataFrame) -> pd.DataFrame:
+    known = tuple(with_summaries(tree, cells(pd.concat(frames, ignore_index=True))) for frames in runs)
+    return table_of(known, Claims(measures=MEASURES, claims=claims), tree=tree, **tables)
+
+
+def table_of(runs: tuple[Cells, ...], claims: Claims, *, tree: Tree, **tables: pd.DataFrame) -> pd.DataFrame:
+    empty = {
+        "scaling": pd.DataFrame(columns=list(SCALING_COLUMNS)),
+        "unlock": pd.DataFrame(columns=list(UNLOCK_COLUMNS)),
+    }
+    evidence = Evidence(tree=tree, runs=runs, measures=claims.measures, alpha=0.05, seed=0, **(empty | tables))
+    return claims_table(claims, evidence)
 
 
 def asked_of(task: str, **rates: float) -> list[pd.DataFrame]:
@@ -194,7 +209,7 @@ def test_holm_over_the_claims_holds_the_chance_of_any_wrong_verdict() -> None:
             for spec in specs for node in ("code", "sft")
         ]  # fmt: skip
         known = cells(pd.concat(frames, ignore_index=True))
-        table = claims_table(tree, [known], Claims(measures=measures, claims=tuple(claims)), alpha=0.05, seed=0)
+        table = table_of((known,), Claims(measures=measures, claims=tuple(claims)), tree=tree)
         wrong += bool((table.query("test == 'claim'")["verdict"] != "undecided").any())
     assert wrong <= 7, "of 60 traces, 3 are expected and 8 or more have a chance of 2 %"
 
@@ -232,3 +247,66 @@ def test_the_shipped_claims_are_those_of_the_digest_and_name_their_sources() -> 
     assert all(one.source and one.tests for one in claims.claims)
     used = {name for c in claims.claims for t in c.tests for name in (t.measure, t.minus, t.against_measure) if name}
     assert used == set(claims.measures), "no measure is dead"
+
+
+def test_training_runs_that_differ_leave_a_claim_undecided_and_those_that_agree_grade_it_a() -> None:
+    recipes = tuple(replace(one, recipe={"stage": "x"}) for one in TREE.stages)
+    against = Contrast(
+        name="continued → code", kind="sibling", control=True,
+        cells=(Cell(node="code", weight=1.0), Cell(node="continued", weight=-1.0)),
+    )  # fmt: skip
+    tree = replace(TREE, stages=recipes, contrasts=(against,))
+    picks = {"child": Pick(kind=("code",)), "relation": "sibling", "against": Pick(kind=("continued",))}
+    one = claim(test_("more", **picks))
+
+    def said(*rates: float) -> Any:
+        runs = [asked_of("follows", code=rate, continued=0.2) for rate in rates]
+        return put_runs(runs, one, tree=tree).iloc[1]
+
+    agree, differ, single = said(0.6, 0.62, 0.58), said(0.9, 0.2, 0.3), said(0.6)
+    assert (agree["verdict"], agree["grade"], agree["grade_reason"], agree["seeds"]) == ("supported", "A", "", 3)
+    assert agree["delta"] == pytest.approx(0.4, abs=0.01)
+    assert agree["seed_low"] > 0.3
+    assert (differ["verdict"], differ["grade_reason"]) == ("undecided", "training runs differ")
+    assert differ["reason"].startswith("3 training runs: +26.")
+    assert (single["verdict"], single["grade"], single["grade_reason"]) == ("supported", "B", "one training run")
+    plain = put_runs([asked_of("follows", code=r, continued=0.2) for r in (0.6, 0.62, 0.58)], one).iloc[1]
+    assert (plain["grade"], plain["grade_reason"]) == ("B", "continued was not trained again")
+
+
+@pytest.mark.parametrize(
+    ("delta", "low", "high", "verdicts"),
+    [
+        (0.5, 0.4, 0.6, ["supported", "contradicted"]),
+        (0.0, -0.04, 0.04, ["contradicted", "supported"]),
+        (0.1, -0.2, 0.4, ["undecided", "undecided"]),
+    ],
+)
+def test_what_was_unlocked_comes_from_its_table(delta: float, low: float, high: float, verdicts: list[str]) -> None:
+    row = dict.fromkeys(UNLOCK_COLUMNS, "") | {
+        "parent": "code", "child": "sft", "task": "follows", "setting": "direct", "elicited": "8-shot", "n_new": 50,
+        "n_control": 50, "delta": delta, "low": low, "high": high, "margin": 0.1,
+    }  # fmt: skip
+    unlock = pd.DataFrame([row, row | {"child": "plain-sft"}])
+    picks = {"relation": None, "child": Pick(kind=("sft",))}
+    tests = [test_("more", form="unlocked", **picks), test_("same", form="injected", **picks)]
+    frames = asked_of("follows", code=0.2, sft=0.8)
+    table = put_runs([frames], *(claim(t, name=t.form) for t in tests), unlock=unlock)
+    assert list(table.query("test == 'claim'")["verdict"]) == verdicts
+    assert (table["n"] == 50).all(), "two edges on one task's items are no more items"
+    nobody = put_runs([frames], claim(tests[0]))
+    assert nobody["reason"].iloc[0] == "no parent was asked its child's newly solved items in another setting"
+
+
+def test_a_bend_comes_from_the_scaling_table() -> None:
+    row = dict.fromkeys(SCALING_COLUMNS, "") | {
+        "axis": "parameters", "nodes": "code, sft", "task": "follows", "setting": "direct", "slope": 0.1, "low": 0.05,
+        "high": 0.15, "n": 100, "unit": "points", "p_change": 0.001, "after": 0.3,
+    }  # fmt: skip
+    bend = test_("more", form="bend", relation=None, child=Pick(kind=("code", "sft")))
+    frames = asked_of("follows", code=0.2, sft=0.8)
+    for change, verdict in (({}, "supported"), ({"p_change": 0.5}, "undecided"), ({"after": math.nan}, "undecided")):
+        table = put_runs([frames], claim(bend), scaling=pd.DataFrame([row | change]))
+        assert table["verdict"].iloc[0] == verdict
+    few = put_runs([frames], claim(bend), scaling=pd.DataFrame([row | {"p_change": math.nan}]))
+    assert few["reason"].iloc[0].startswith("fewer than 5 parameters of stages that are code or sft")

@@ -138,7 +138,7 @@ def test_numbers_are_written_as_in_the_terminal(page: Page, trace: Trace) -> Non
     width = len(cells) // len(rows)
     for place, row in enumerate(rows):
         effect = trace.effects.iloc[row]
-        difference, p, answer = (cells[place * width + column] for column in (4, 6, 8))
+        difference, p, answer = (cells[place * width + column] for column in (4, 6, 9))
         assert difference.startswith(signed(effect["delta"], effect["unit"]))
         assert interval(effect["low"], effect["high"], effect["unit"]) in difference
         assert p == short_p(effect["p_adjusted"])
@@ -335,9 +335,11 @@ def test_heatmap_speaks_on_hover_and_by_arrow_keys(page: Page, trace: Trace) -> 
     page.click("#heat-deltas")
     assert any(text.startswith("▲") for text in page.texts("#heat td"))
     confounded = (trace.effects["kind"] == "edge") & (trace.effects["confounds"] != "")
-    assert sum(text.endswith("†") for text in page.texts("#heat td")) == confounded.sum() > 0
-    tips = page.run("return [...document.querySelectorAll('#heat td')].map((cell) => cell.dataset.tip)")
-    assert sum("† confounded: a longer window" in tip for tip in tips) == confounded.sum()
+    longer = confounded & trace.effects["confounds"].str.startswith("a longer window")
+    cells = page.run("return [...document.querySelectorAll('#heat td')].map((c) => [c.textContent, c.dataset.tip])")
+    assert sum(text.endswith("†") for text, _ in cells) == confounded.sum() > 0
+    assert sum("† confounded: a longer window" in (tip or "") for _, tip in cells) == longer.sum() > 0
+    assert any("† confounded: disputed link" in (tip or "") for _, tip in cells)
     assert "† confounded" in page.texts("#heat-note")[0]
 
 

@@ -63,6 +63,6 @@ def test_markdown_cells_stay_cells(text: str) -> None:
 def test_markdown_effects_has_a_row_each(trace: Trace) -> None:
     lines = markdown_effects(trace.effects).splitlines()
     assert len(lines) == len(trace.effects) + 2
-    assert {line.replace(r"\|", "").count("|") for line in lines} == {8}
+    assert {line.replace(r"\|", "").count("|") for line in lines} == {9}
     assert sum("confounded: another seed; " in line for line in lines) == (trace.effects["kind"] == "sibling").sum()
     assert markdown_effects(pd.DataFrame(trace.effects.iloc[:0])).count("\n") == 2

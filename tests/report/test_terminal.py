@@ -76,7 +76,10 @@ def test_confounded_effects_are_marked_and_say_by_what(trace: Trace) -> None:
     start = next(i for i, line in enumerate(lines) if line.startswith("ppo → ppo-ptx "))
     assert lines[start + 1].startswith("  † confounded: another seed; </script>")
     assert lines[start + 2].endswith("gained †")
-    assert "gained †" not in "\n".join(lines[lines.index("Stages") : lines.index("Branches")])
+    stages = "\n".join(lines[lines.index("Stages") : lines.index("Branches")])
+    certain, disputed = stages.split("code → code-sft (disputed link)")
+    assert "gained †" not in certain
+    assert disputed.splitlines()[1] == "  † confounded: disputed link"
     sibling = trace.effects[trace.effects["kind"] == "sibling"]
     only = _printed(print_trace, replace(trace, effects=sibling))
     assert "largest first (adjusted p ≤ .05; † confounded)" in only

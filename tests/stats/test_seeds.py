@@ -30,6 +30,12 @@ def test_three_runs_know_little() -> None:
     assert (found.high - found.low) / 2 == pytest.approx(4.3026527 * 0.01 / math.sqrt(3))
 
 
+def test_an_effect_that_has_bounds_stays_in_them() -> None:
+    found = seed_interval([1.0, 0.82, 1.0], limit=1.0)
+    assert (found.high, found.low > 0.6) == (1.0, True)
+    assert seed_interval([-1.0, -0.82, -1.0], limit=1.0).low == -1.0
+
+
 def test_the_edges_of_the_interval() -> None:
     assert math.isnan(seed_interval([]).mean)
     one = seed_interval([0.2])

@@ -14,6 +14,8 @@ function evidence(row) {
   const facts = [
     ["Method", row.method],
     ["p (unadjusted → adjusted)", `${shortP(row.p)} → ${shortP(row.p_adjusted)} in the family “${row.family}”`],
+    ["Evidence grade", row.grade_reason ? `${row.grade}: ${row.grade_reason}` : row.grade],
+    ["Over training seeds", overSeeds(row)],
     ["Pairs", `${count(row.n)} used, ${count(row.dropped)} dropped${row.n_clusters ? `, ${row.n_clusters} clusters${task.cluster ? ` (${task.cluster})` : ""}` : ""}`],
     ["Smallest visible effect (MDE)", known(row.mde) ? `${number(row.mde, unit)} ${unitWord(unit)}` : "–"],
     ["Items that the margin takes", itemsNeeded(row)],
@@ -21,6 +23,7 @@ function evidence(row) {
     [known(row.low_clustered) ? `95 % interval, ${these}` : "95 % interval", interval(row.low, row.high, unit)],
     ["95 % interval, over others of their kind", interval(row.low_clustered, row.high_clustered, unit)],
     ["90 % interval, for equivalence and gates", interval(row.low_equivalence, row.high_equivalence, unit)],
+    ["Readable at every end", row.n_completers && row.n_completers < row.n ? `${signed(row.delta_completers, unit)} ${unitWord(unit)} on ${count(row.n_completers)} items that no end left truncated, unextracted, refused or empty` : ""],
     ["Metric", [row.metric, row.orientation === "none" ? "neither way is better" : `${row.orientation} is better`, task.threshold].filter(Boolean).join("; ")],
     ["Scorer", task.scorer],
     ["Why it can't be told", row.reason === "negligible" ? "" : row.reason],
@@ -30,6 +33,12 @@ function evidence(row) {
     ["Note on the task", task.note],
   ];
   return factList(facts);
+}
+
+function overSeeds(row) {
+  if (!known(row.seed_delta)) return "";
+  const own = known(row.seed_share) ? `; ${Math.round(100 * row.seed_share)} % of one run's variance is the run's own, the rest the items'` : "";
+  return `${signed(row.seed_delta, row.unit)} ${interval(row.seed_low, row.seed_high, row.unit)} ${unitWord(row.unit)} over ${row.seeds} training runs${own}`;
 }
 
 function itemsNeeded(row) {

@@ -10,6 +10,7 @@ const LEDGER = [
   { id: "items", title: "items ▲ ▼", num: true, help: "items on which the child is better, and worse", value: (row) => (row.gained || 0) - (row.lost || 0) },
   { id: "p", title: "p adj.", num: true, help: "two-sided p after Benjamini-Hochberg within the family", value: (row) => row.p_adjusted },
   { id: "mde", title: "MDE", num: true, help: "smallest true difference that this many items would have shown with 80 % power", value: (row) => row.mde },
+  { id: "grade", title: "grade", help: "evidence: A three training seeds and a control, B adjusted p, C unadjusted p, D none of these", value: (row) => row.grade },
   { id: "answer", title: "answer", value: (row) => row.rank },
 ];
 const opened = new Set();
@@ -67,6 +68,7 @@ function ledgerRow(row) {
     make("td", { class: "num" }, `${count(row.gained)} ▲ ${count(row.lost)} ▼`),
     make("td", { class: "num" }, shortP(row.p_adjusted)),
     make("td", { class: "num" }, number(row.mde, row.unit)),
+    make("td", { title: row.grade_reason || null }, row.grade),
     make("td", { class: `answer-cell ${tone(row.label)}` }, `${MARKS[row.label] || ""} ${row.label}`, make("span", { class: "small" }, cut(notes, 60))));
 }
 
@@ -97,7 +99,7 @@ function openRow(id) {
   place.querySelector(".open-row").focus({ preventScroll: true });
 }
 
-const EXPORTED = ["kind", "contrast", "parent", "child", "capability", "task", "setting", "n", "dropped", "gained", "lost", "delta", "low", "high", "p", "p_adjusted", "mde", "answer", "confounds", "label", "reason", "metric", "unit", "margin", "parent_score", "child_score", "n_needed", "method", "sentence"];
+const EXPORTED = ["kind", "contrast", "parent", "child", "capability", "task", "setting", "n", "dropped", "gained", "lost", "delta", "low", "high", "p", "p_adjusted", "mde", "answer", "confounds", "label", "reason", "metric", "unit", "margin", "parent_score", "child_score", "n_needed", "method", "sentence", "grade", "grade_reason", "seeds", "seed_delta", "seed_low", "seed_high", "delta_completers", "n_completers"];
 
 function exportRows(format) {
   const rows = filtered(STATE).map((row) => Object.fromEntries(EXPORTED.map((name) => [name, row[name] ?? null])));
