@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.planted import __main__ as program
-from benchmarks.planted import asked, gates, grid, recorded, trees
+from benchmarks.planted import asked, gates, grid, origins, recorded, trees, unlocks
 from benchmarks.planted import format as form
 from benchmarks.planted.figure import svg
 from benchmarks.planted.items import Layout, ability_for, answers, ends, expected, flips
@@ -169,6 +169,15 @@ def test_a_change_of_form_is_never_said_to_be_one_of_capability(name):
     none_missed(list(form.form_only(name, 1319, 5)))
 
 
+def test_what_was_latent_is_not_called_injected_nor_the_reverse():
+    for name in ("null: few items", "unlocked: few items", "injected: few items"):
+        none_missed(list(unlocks.unlock_errors(name, 10)))
+
+
+def test_the_giver_is_named():
+    none_missed(list(origins.origins(Layout(n=100), 5)))
+
+
 def test_the_gate_errs_in_at_most_five_of_a_hundred():
     for n in gates.SIZES[:2]:
         none_missed(list(gates.gate_rates(n, 300)))
@@ -263,10 +272,10 @@ def test_the_figure_escapes_and_bears_shares_that_are_off_its_scales():
 
 def test_the_page_shows_every_table_and_no_miss_without_a_reason():
     page = (Path(__file__).parent.parent / "docs" / "validation.md").read_text(encoding="utf-8")
-    said, mark, printed = page.partition(program.MARK)
+    _, mark, printed = page.partition(program.MARK)
     assert mark
     for table in (trees.NULL, trees.MIXED, trees.INTERACTION, grid.COVERAGE, grid.POWER, recorded.RECORDED,
-                  form.SILENT, gates.GATE):  # fmt: skip
+                  form.SILENT, gates.GATE, unlocks.UNLOCK, origins.ORIGIN):  # fmt: skip
         assert f"**{table}**" in printed
     rows = [line.split(" | ") for line in printed.splitlines() if line.startswith("| ") and "planted" not in line]
     judged = [row for row in rows if row[-1].strip(" |")]

@@ -13,6 +13,8 @@
 | `recorded`  | flips planted in the recorded answers of BBH and TAT-QA                                              |
 | `format`    | changes that are no capability: extraction, truncation, missing answers                              |
 | `gates`     | how often a gate fails, passes or can't tell                                                         |
+| `origins`   | whether the stage is named that gave a capability                                                    |
+| `unlocks`   | whether what a child newly solves was there before: errors of the answer                             |
 | `lab`       | facts planted in the lab's corpora, from stored traces                                               |
 | `figure`    | the figure of docs/validation.md                                                                     |
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.planted import __doc__ as about
 from benchmarks.planted import format as form
-from benchmarks.planted import gates, grid, lab, recorded, trees
+from benchmarks.planted import gates, grid, lab, origins, recorded, trees, unlocks
 from benchmarks.planted.figure import svg
 from benchmarks.planted.shares import Share, missed, tables
 
@@ -31,15 +31,17 @@ def measures(fewer: int = 1, traces: Sequence[Path] = ()) -> list[Measure]:
     """
     layouts = list(grid.layouts())
     return [
-        partial(trees.false_attributions, 480 // fewer),
-        *(partial(trees.false_finds, 160 // fewer, active, 0.5) for active in (0.1, 0.5)),
-        partial(trees.interactions, 160 // fewer),
-        *(partial(grid.coverage, layout, 1500 // fewer) for layout in layouts),
-        *(partial(grid.power, layout, 1000 // fewer) for layout in layouts),
-        *(partial(grid.family_power, n, 320 // fewer) for n in (100, 300)),
-        *(partial(recorded.recorded, task, 2000 // fewer) for task in recorded.ROLES),
-        *(partial(form.form_only, name, 1319, 160 // fewer) for name in form.FORMS),
+        partial(trees.false_attributions, 320 // fewer),
+        *(partial(trees.false_finds, 120 // fewer, active, 0.5) for active in (0.1, 0.5)),
+        partial(trees.interactions, 120 // fewer),
+        *(partial(grid.coverage, layout, 1000 // fewer) for layout in layouts),
+        *(partial(grid.power, layout, 600 // fewer) for layout in layouts),
+        *(partial(grid.family_power, n, 160 // fewer) for n in (100, 300)),
+        *(partial(recorded.recorded, task, 1000 // fewer) for task in recorded.ROLES),
+        *(partial(form.form_only, name, 1319, 120 // fewer) for name in form.FORMS),
         *(partial(gates.gate_rates, n, 4000 // fewer) for n in gates.SIZES),
+        *(partial(origins.origins, layout, 160 // fewer) for layout in origins.LAYOUTS),
+        *(partial(unlocks.unlock_errors, name, 80 // fewer) for name in unlocks.GRID),
         *([partial(lab.planted_facts, tuple(traces))] if traces else []),
     ]
 

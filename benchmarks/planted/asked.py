@@ -18,8 +18,8 @@ from capeval.core import Link, Stage, TaskSpec, Tree
 from capeval.stats.paired import PairedDifference
 
 EMPTY: dict[str, Any] = {
-    "sample": 0, "score": np.nan, "gold_logprob": np.nan, "n_tokens": np.nan, "length": np.nan, "lenient": np.nan, "steps": np.nan,
-    "slips": np.nan, "response": None, "extracted": None,
+    "sample": 0, "response": None, "extracted": None,
+    **dict.fromkeys(("score", "gold_logprob", "n_tokens", "length", "lenient", "steps", "slips"), np.nan),
 }  # fmt: skip
 EDGE = ("parent", "child")
 

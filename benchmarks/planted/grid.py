@@ -34,7 +34,7 @@ FOUND = (0.75, 0.88)
 error that the promise rests on is itself known badly."""
 FAMILY = 20
 SKEWED = (0.85, "a few clusters hold nearly all of the loss")
-"""Known: two of a hundred items differ, in clusters, and mostly one way. No interval from so few clusters sees the tail."""
+"""Known: two of a hundred items differ, in clusters, mostly one way: no interval from few clusters sees the tail."""
 UNSURE = (0.55, "an error from six clusters, hardly any of them with flips, is known badly itself")
 """Known, of the power."""
 
