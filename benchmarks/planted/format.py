@@ -87,6 +87,10 @@ def form_only(name: str, n: int, reps: int) -> Iterator[Share]:
         scenario = f"{name}: {gap:.0%} more of n = {n:,}"
         yield share(SILENT, scenario, "gained or lost without a mark", claims & ~marked, at_most=0.05)
         yield share(SILENT, scenario, "gained or lost, marked", claims & marked)
+        if name.startswith("missing"):
+            covered = ((rows["low"] <= 1e-12) & (rows["high"] >= -1e-12)).to_numpy()
+            least = 0.95 if name.endswith("at random") else np.nan
+            yield share(SILENT, scenario, "interval holds no difference", covered, at_least=least)
         if gap > 0.10:
             yield share(SILENT, scenario, "can't tell, with the reason", (rows["reason"] != "").to_numpy())
 
