@@ -3,8 +3,8 @@
     python -m benchmarks.validate_unlock            # the whole grid, about a minute
     python -m benchmarks.validate_unlock --reps 100
 
-Every item has a difficulty; models solve it by a logistic curve of skill minus difficulty, independently given both. The
-elicited parent is more able than the parent asked plainly, so it solves what is easy, as the child does: that alone
+Every item has a difficulty; models solve it by a logistic curve of skill minus difficulty, independently given both.
+The elicited parent is more able than the parent asked plainly, so it solves what is easy, as the child does: that alone
 must never be called unlocked. A stage that unlocks lets the child solve items that the parent *has* and does not show;
 a stage that injects lets it solve items by a coin of its own.
 """

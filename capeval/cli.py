@@ -242,6 +242,7 @@ def _build_options(building: dict[str, Any]) -> Any:
 @_building
 @click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True)
 @click.option("--claims", type=click.Path(path_type=Path), help="A file of your own claims, instead of those shipped.")
+@click.option("--elicit", is_flag=True, help="Ask parents again, in other settings, what their children newly solve.")
 @_json
 def trace(
     *, tree: str, out: Path | None, suite: str, checkpoints: tuple[str, ...], as_json: bool, **asking: Any
@@ -257,6 +258,7 @@ def trace(
     capeval trace gpt-3.5 --out /tmp/t --json
     capeval trace mytree.yaml --suite cot --checkpoint sft=./out/sft
     """
+    from capeval.elicit import elicit
     from capeval.pipeline import has_recipes, trace_built
     from capeval.report.page import write_report
     from capeval.report.progress import watching
@@ -275,7 +277,14 @@ def trace(
         chosen = RunOptions(node=stage.name, revision=stage.revision, progress=not as_json, **asking)
         return evaluate(stage.uri, name, options=chosen)
 
-    options = TraceOptions(suite=suite, checkpoints=given, alpha=asking.pop("alpha"), claims=asking.pop("claims"))
+    def again(stage: Stage, name: str, items: Any) -> Run | None:
+        chosen = RunOptions(node=stage.name, revision=stage.revision, progress=not as_json, **asking)
+        return elicit(stage.uri, name, items, options=chosen)
+
+    options = TraceOptions(
+        suite=suite, checkpoints=given, alpha=asking.pop("alpha"), claims=asking.pop("claims"),
+        elicit=asking.pop("elicit"),
+    )  # fmt: skip
     place = out or Path("traces") / _trace_name(tree, scale=building["scale"], replica=building["replica"])
     trained = has_recipes(tree) and not checkpoints
     if not trained and (building["scale"] or building["changes"] or building["replica"] or seeds > 1):
@@ -293,7 +302,7 @@ def trace(
                 watch=watch,
             )
     else:
-        found = trace_tree(tree, options, evaluate=ask)
+        found = trace_tree(tree, options, evaluate=ask, ask_again=again)
     folder = save_trace(found, place)
     page = write_report(found, folder)
     if as_json:

@@ -188,6 +188,25 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Factorial:
+    """Four nodes that cross two stages: neither, the one, the other, both."""
+
+    name: str
+    factors: tuple[str, str]
+    """What the two stages are: code, instructions."""
+    neither: str
+    """Trained on as many tokens of something else where the other three were trained on a factor."""
+    first: str
+    second: str
+    both: str
+
+    @property
+    def nodes(self) -> tuple[str, str, str, str]:
+        """neither, first, second, both."""
+        return self.neither, self.first, self.second, self.both
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
     """Stages with their parents before them, and the contrasts that are put to the records."""
 
@@ -199,6 +218,8 @@ class Tree:
     """Declared ones; edges are not among them, `edges()` gives those."""
     series: tuple[Series, ...] = ()
     """Declared ones; `attribution.series.series_of` adds those that the stages' own sizes give."""
+    factorials: tuple[Factorial, ...] = ()
+    """Declared ones; `attribution.designs.designs_of` adds those that the stages themselves give."""
     tasks: tuple[TaskSpec, ...] = ()
     records: str = ""
     """Path of the shipped records; empty when there are none."""
@@ -286,6 +307,8 @@ class TaskSource:
     """Template of what an item is known by, instead of its whole document: shifted items pair with what they were."""
     turns: str = ""
     """Field of a document that holds the earlier turns of its dialogue (user, assistant, user, assistant …)."""
+    each_sample: bool = False
+    """Score every sampled answer by itself, a record each; else the task's filters make one answer of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

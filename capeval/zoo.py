@@ -12,20 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from capeval import strict
-from capeval.core import CERTAINTIES, CONTRAST_KINDS, STAGE_KINDS, Cell, Contrast, Link, Series, Stage, Tree
+from capeval.core import CERTAINTIES, CONTRAST_KINDS, STAGE_KINDS, Cell, Contrast, Factorial, Link, Series, Stage, Tree
 from capeval.digest import digest
 from capeval.errors import BadFileError, UsageError, unknown
 from capeval.shipped import folder
 
 LISTING = "capeval list trees"
 _TREE_KEYS = {"name", "title", "description", "records", "stages", "contrasts", "edges", "series", "tasks", "scales",
-              "suite"}  # fmt: skip
+              "suite", "factorials"}  # fmt: skip
 _CONTRAST_KEYS = {"name", "kind", "child", "parent", "node", "settings", "cells", "tasks", "confounds",
                   "allow_different_shots", "control", "note"}  # fmt: skip
 _EDGE_KEYS = {"confounds", "allow_different_shots"}
 _STAGE_KEYS = {f.name for f in fields(Stage)} - {"digest"}
 _LINK_KEYS = {f.name for f in fields(Link)}
 _SERIES_KEYS = {f.name for f in fields(Series)}
+_FACTORIAL_KEYS = {f.name for f in fields(Factorial)}
+_CROSSED = ("neither", "first", "second", "both")
 _FEWEST = 3
 """Nodes of a series: two are a contrast."""
 
@@ -72,6 +74,7 @@ def load_tree(name: str) -> Tree:
         stages=stages,
         contrasts=tuple(_contrast(c, names, where) for c in strict.mappings(data, "contrasts", where)),
         series=tuple(_series(s, names, where) for s in strict.mappings(data, "series", where)),
+        factorials=tuple(_factorial(f, names, where) for f in strict.mappings(data, "factorials", where)),
         tasks=tuple(strict.task_spec(t, where) for t in strict.mappings(data, "tasks", where)),
         records=str(path.parent / records) if records else "",
         edge_notes=_edge_notes(data, where),
@@ -188,6 +191,25 @@ def _series(data: dict[str, Any], names: set[str], where: str) -> Series:
     return Series(name=name, axis=axis, nodes=dict(sorted(nodes.items(), key=lambda one: one[1])))
 
 
+def _factorial(data: dict[str, Any], names: set[str], where: str) -> Factorial:
+    where = f"{where}: factorial '{data.get('name') or '?'}'"
+    strict.refuse_unknown(data, _FACTORIAL_KEYS, where, LISTING)
+    factors = strict.texts(data, "factors", where)
+    if len(factors) != 2 or len(set(factors)) < 2 or not all(factors):
+        raise BadFileError(f"{where}: 'factors' names the two stages that are crossed ([code, instructions])")
+    nodes = {key: strict.text(data, key, where) for key in _CROSSED}
+    for key, node in nodes.items():
+        if not node:
+            raise BadFileError(f"{where} needs '{key}': it crosses four nodes ({', '.join(_CROSSED)})")
+        if node not in names:
+            raise BadFileError(f"{where}: {unknown('node', node, names, LISTING)}")
+    if len(set(nodes.values())) < len(nodes):
+        raise BadFileError(f"{where}: {', '.join(_CROSSED)} must be four different nodes")
+    first, second = factors
+    name = strict.text(data, "name", where) or f"{first} × {second}"
+    return Factorial(name=name, factors=(first, second), **nodes)
+
+
 def _cells(data: dict[str, Any], where: str) -> tuple[Cell, ...]:
     if data.get("cells") is not None:
         return tuple(_cell(cell, where) for cell in strict.mappings(data, "cells", where))
@@ -284,9 +306,9 @@ def _check_tasks(tree: Tree, where: str) -> None:
         raise BadFileError(f"{where}: two tasks are called {', '.join(twice)}; give each its own name")
     if problem := strict.bad_companion(tree.tasks):
         raise BadFileError(f"{where}: {problem}")
-    called = [series.name for series in tree.series]
-    if twice := sorted({n for n in called if called.count(n) > 1}):
-        raise BadFileError(f"{where}: two series are called {', '.join(twice)}; give each its own name")
+    for sort, called in (("series", [s.name for s in tree.series]), ("factorials", [f.name for f in tree.factorials])):
+        if twice := sorted({n for n in called if called.count(n) > 1}):
+            raise BadFileError(f"{where}: two {sort} are called {', '.join(twice)}; give each its own name")
     for contrast in tree.contrasts:
         for pattern in contrast.tasks:
             if names and not any(fnmatchcase(name, pattern) for name in names):

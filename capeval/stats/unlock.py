@@ -128,9 +128,9 @@ def unlock_difference(  # noqa: PLR0913  two groups of items, and how to compare
     """Compare new and control items that are equally hard.
 
     Strata are the values of the matching score; their differences are put together with Mantel-Haenszel weights
-    n₁n₀/(n₁ + n₀). Each side's weighted share gets Wilson's interval on the items that its weights are worth, and the two
-    are put together by their squared ends (stratified Newcombe interval: Yan & Su 2010, Stat Biopharm Res 2:326). Nothing
-    is drawn at random, so there is no seed.
+    n₁n₀/(n₁ + n₀). Each side's weighted share gets Wilson's interval on the items that its weights are worth, and the
+    two are put together by their squared ends (stratified Newcombe interval: Yan & Su 2010, Stat Biopharm Res 2:326).
+    Nothing is drawn at random, so there is no seed.
 
     Args:
         new_solved: (n₁,) whether the elicited parent solves a new item in any try: 0 or 1.
@@ -184,6 +184,44 @@ def unlock_difference(  # noqa: PLR0913  two groups of items, and how to compare
     )
 
 
+def matched_difference(
+    new: ArrayLike,
+    new_difficulty: ArrayLike,
+    control: ArrayLike,
+    control_difficulty: ArrayLike,
+    *,
+    child_tries: int = 1,
+) -> float:
+    """Mean of any value on new items less that on control items as hard, matched and weighted as `unlock_difference`.
+
+    Args:
+        new: (n₁,) values of new items, none missing.
+        new_difficulty: (n₁,) how many other models solve each.
+        control: (n₀,) values of control items.
+        control_difficulty: (n₀,) likewise.
+        child_tries: As in `unlock_difference`.
+
+    Returns:
+        The difference in the values' unit; NaN where no control item is as hard as a new one.
+    """
+    first, second = finite_vector(new), finite_vector(control)
+    score_new, score_control = _score(new_difficulty, child_tries), _score(control_difficulty, 0)
+    weights = _mantel_haenszel(score_new, score_control)
+    return sum(
+        (
+            w * float(first[score_new == score].mean() - second[score_control == score].mean())
+            for score, w in weights.items()
+        ),
+        0.0 if weights else math.nan,
+    )
+
+
+def _score(difficulty: ArrayLike, solves: int) -> Vector:
+    """The matching score: solves of all others, to the nearest whole one (samples make parts), and the child's own."""
+    score: Vector = np.floor(finite_vector(difficulty) + 0.5) + solves
+    return score
+
+
 @dataclass(frozen=True, slots=True)
 class _Items:
     """One group of items."""
@@ -200,17 +238,16 @@ class _Items:
         cls, solved: ArrayLike, difficulty: ArrayLike, chance: ArrayLike, clusters: Labels | None, name: str,
         *, solves: int = 0,
     ) -> _Items:  # fmt: skip
-        y, others = finite_vector(solved), finite_vector(difficulty)
-        if len(y) != len(others):
-            raise ValueError(f"{len(y)} {name} items with {len(others)} difficulties")
+        y, score = finite_vector(solved), _score(difficulty, solves)
+        if len(y) != len(score):
+            raise ValueError(f"{len(y)} {name} items with {len(score)} difficulties")
         if not np.isin(y, (0.0, 1.0)).all():
             raise ValueError(f"whether a {name} item is solved in any try must be 0 or 1")
         labels = np.asarray(clusters if clusters is not None else [""] * len(y), dtype=object)
         if len(labels) != len(y):
             raise ValueError(f"{len(labels)} cluster labels for {len(y)} {name} items")
         c = np.broadcast_to(np.asarray(chance, dtype=float), y.shape)
-        # a model that was asked several samples solves a part of an item; to the nearest whole solve
-        return cls(y, np.floor(others + 0.5) + solves, finite_vector(c), labels)
+        return cls(y, score, finite_vector(c), labels)
 
     def side(self, chosen: np.ndarray, weights: dict[float, float]) -> Side:
         """The weighted share of the chosen items, corrected for guessing, and its interval."""
