@@ -169,6 +169,10 @@ def test_a_change_of_form_is_never_said_to_be_one_of_capability(name):
     none_missed(list(form.form_only(name, 1319, 5)))
 
 
+def test_a_loss_of_form_is_split_off_as_format():
+    none_missed(list(form.split_by_cause(0.15, 1319, 4)))
+
+
 def test_what_was_latent_is_not_called_injected_nor_the_reverse():
     for name in ("null: few items", "unlocked: few items", "injected: few items"):
         none_missed(list(unlocks.unlock_errors(name, 10)))

@@ -39,6 +39,7 @@ def measures(fewer: int = 1, traces: Sequence[Path] = ()) -> list[Measure]:
         *(partial(grid.family_power, n, 160 // fewer) for n in (100, 300)),
         *(partial(recorded.recorded, task, 1000 // fewer) for task in recorded.ROLES),
         *(partial(form.form_only, name, 1319, 120 // fewer) for name in form.FORMS),
+        *(partial(form.split_by_cause, gap, 1319, 120 // fewer) for gap in form.GAPS),
         *(partial(gates.gate_rates, n, 4000 // fewer) for n in gates.SIZES),
         *(partial(origins.origins, layout, 160 // fewer) for layout in origins.LAYOUTS),
         *(partial(unlocks.unlock_errors, name, 80 // fewer) for name in unlocks.GRID),

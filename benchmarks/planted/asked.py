@@ -16,11 +16,10 @@ from capeval.attribution.pairing import Pairs, cells, estimate
 from capeval.columns import RECORD_COLUMNS
 from capeval.core import Link, Stage, TaskSpec, Tree
 from capeval.stats.paired import PairedDifference
+from capeval.store.runs import as_records
 
-EMPTY: dict[str, Any] = {
-    "sample": 0, "response": None, "extracted": None,
-    **dict.fromkeys(("score", "gold_logprob", "n_tokens", "length", "lenient", "steps", "slips"), np.nan),
-}  # fmt: skip
+EMPTY: dict[str, Any] = as_records([{"task": "t", "setting": "asked", "item": "i"}]).iloc[0].to_dict()
+"""What a record holds where nothing is known."""
 EDGE = ("parent", "child")
 
 
@@ -38,7 +37,7 @@ def records(node: str, task: str, scores: np.ndarray, **columns: Any) -> pd.Data
         "task": task, "capability": task, "setting": "asked", "item": np.repeat(np.arange(n).astype(str), samples),
         "sample": np.tile(np.arange(samples), n), "score": scores.ravel(), **columns,
     }  # fmt: skip
-    filled = {name: known.get(name, EMPTY.get(name, "")) for name in RECORD_COLUMNS}
+    filled = {name: known.get(name, EMPTY[name]) for name in RECORD_COLUMNS}
     return pd.DataFrame({"node": node, **filled})
 
 

@@ -12,9 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from benchmarks.planted.asked import EDGE, one_edge, records, spec
+from benchmarks.planted.asked import EDGE, one_edge, records, spec, tree
 from benchmarks.planted.items import Layout, answers
 from benchmarks.planted.shares import Share, share
+from capeval.attribution.anatomy import anatomy_table
+from capeval.attribution.effects import ALPHA
+from capeval.attribution.flips import flip_table
+from capeval.attribution.pairing import cells
 
 SILENT = "Changes of form, not of capability"
 GAPS = (0.05, 0.09, 0.15, 0.40)
@@ -58,11 +62,12 @@ def _lost(chance: Callable[[np.ndarray], np.ndarray]) -> Form:
     return form
 
 
+IN_SENTENCES = "right, in a sentence that the metric doesn't take"
 FORMS: Mapping[str, Form] = {
     "unextractable": _flagged("unextracted"),
     "cut by the length limit": _flagged("truncated"),
     "found by a more lenient rung, half of them misread": _rung,
-    "right, in a sentence that the metric doesn't take": _sentence,
+    IN_SENTENCES: _sentence,
     "missing at random": _lost(np.ones_like),
     "missing where wrong twice as often as where right": _lost(lambda right: (2.0 - right) / (2.0 - right).mean()),
 }
@@ -93,6 +98,24 @@ def form_only(name: str, n: int, reps: int) -> Iterator[Share]:
             yield share(SILENT, scenario, "interval holds no difference", covered, at_least=least)
         if gap > 0.10:
             yield share(SILENT, scenario, "can't tell, with the reason", (rows["reason"] != "").to_numpy())
+
+
+def split_by_cause(gap: float, n: int, reps: int) -> Iterator[Share]:
+    """Whether the split of a loss says *format*, where sentences hold the right answer and records say so."""
+    form, planted = FORMS[IN_SENTENCES], tree({"parent": "", "child": "parent"}, [spec("planted")])
+    rng, told = np.random.default_rng([52, n, round(100 * gap)]), []
+    for _ in range(reps):
+        right = answers(np.full(2, RIGHT), None, Layout(n=n), rng)[..., 0]
+        frames = [
+            _records(node, form(one, rng.random(n) < changed, rng))
+            for node, one, changed in zip(EDGE, right, (BEFORE, BEFORE + gap), strict=True)
+        ]
+        records_of_all = pd.concat(frames, ignore_index=True)
+        flips = flip_table(records_of_all, planted.edges(), planted.tasks)
+        causes = anatomy_table(planted, cells(records_of_all), flips, alpha=ALPHA)
+        told.append(bool((causes[causes["cause"] == "format"]["high"] < 0).any()))
+    scenario = f"{IN_SENTENCES}: {gap:.0%} more of n = {n:,}"
+    yield share(SILENT, scenario, "a certain loss by format is split off", told, at_least=0.95)
 
 
 def _records(node: str, shown: Mapping[str, object]) -> pd.DataFrame:

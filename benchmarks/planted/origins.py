@@ -1,7 +1,7 @@
 """Is the stage named that gave a capability? One path of five nodes, one giver, or nobody.
 
-The origin is the stage with the largest gain that the ledger is sure of. It can be identified where the giver's gain is
-larger than every other stage's by what these items can show, as it is here.
+It can be identified where the giver's gain is larger than every other stage's by what these items can show, as it is
+here. The base stands five points above chance, so that it is no origin itself.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import pandas as pd
 from benchmarks.planted.asked import cluster_names, records, spec, tree
 from benchmarks.planted.items import Layout, ability_for, answers
 from benchmarks.planted.shares import Share, share
-from capeval.attribution.effects import ledger
+from capeval.attribution.effects import ALPHA
+from capeval.attribution.origin import origin_table
 from capeval.attribution.pairing import cells
 
 ORIGIN = "The stage that gave a capability"
 PATH = ("base", "code", "code-sft", "ppo", "ppo-ptx")
-START = 0.3
+START = 0.05
 GIVEN = 0.3
 """Score that the giver adds."""
 LAYOUTS = (Layout(n=100), Layout(n=300), Layout(n=300, clusters=32, heavy=True))
@@ -31,7 +32,7 @@ OTHERS = {
 
 
 def named(layout: Layout, steps: np.ndarray, rng: np.random.Generator) -> str:
-    """The origin that the ledger names, or nobody.
+    """The node that `origin_table` names, or nobody.
 
     Args:
         layout: The items.
@@ -45,9 +46,9 @@ def named(layout: Layout, steps: np.ndarray, rng: np.random.Generator) -> str:
     known = cluster_names(labels, layout.n)
     frames = [records(node, task.name, one, cluster=known) for node, one in zip(PATH, drawn, strict=True)]
     planted = tree(dict(zip(PATH, ("", *PATH[:-1]), strict=True)), [task])
-    rows = ledger(planted, cells(pd.concat(frames, ignore_index=True)), planted.edges())
-    gained = rows[rows["answer"] == "gained"]
-    return str(gained.loc[gained["delta"].idxmax(), "child"]) if len(gained) else "nobody"
+    found = origin_table(planted, [cells(pd.concat(frames, ignore_index=True))], alpha=ALPHA, seed=0)
+    origin = found[found["role"] == "origin"]
+    return str(origin["node"].iloc[0]) if len(origin) else "nobody"
 
 
 def origins(layout: Layout, reps: int) -> Iterator[Share]:
@@ -62,5 +63,5 @@ def origins(layout: Layout, reps: int) -> Iterator[Share]:
         scenario = f"{layout}: a stage gives {100 * GIVEN:.0f} points, {name}"
         yield share(ORIGIN, scenario, "this stage is named", right, at_least=0.95)
     rng = np.random.default_rng([92, layout.n, layout.clusters])
-    somebody = [named(layout, np.zeros(len(PATH) - 1), rng) != "nobody" for _ in range(reps)]
+    somebody = [named(layout, np.zeros(len(PATH) - 1), rng) in PATH[1:] for _ in range(reps)]
     yield share(ORIGIN, f"{layout}: nobody gives anything", "any stage is named", somebody, at_most=0.05)
