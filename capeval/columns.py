@@ -58,7 +58,7 @@ EFFECT_COLUMNS: dict[str, str] = {
     "high": "upper end of it",
     "p": "two-sided p",
     "p_adjusted": "after Benjamini-Hochberg within the family",
-    "mde": "smallest true difference that this many items would have shown with 80 % power",
+    "mde": "smallest true difference that these items would have shown with 80 % power, at the level of the adjusted p",
     "answer": "gained, lost, equivalent or cant_tell",
     "confounds": "what else differs between the ends, joined by '; '",
     "contrast": "name of the contrast",

@@ -9,9 +9,12 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower, normal_power
 
+from capeval.stats.discordant import mcnemar_exact
 from capeval.stats.power import (
+    detectable_by_mcnemar,
     items_for_effect,
     items_for_margin,
+    mcnemar_power,
     minimal_detectable_effect,
     seeds_for_effect,
     t_test_power,
@@ -94,3 +97,40 @@ def test_seeds_for_an_effect_at_the_edges():
     for sd, effect in ((math.nan, 0.1), (-1.0, 0.1), (0.1, 0.0)):
         with pytest.raises(ValueError):
             seeds_for_effect(sd, effect)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.01, 0.03125])
+@pytest.mark.parametrize(
+    ("n", "gains", "losses"), [(30, 0.2, 0.0), (60, 0.3, 0.05), (12, 0.9, 0.1), (40, 0.02, 0.02), (5, 1.0, 0.0)]
+)
+def test_power_of_exact_mcnemar_is_the_sum_over_all_tables(n, gains, losses, alpha):
+    both = gains + losses
+    summed = sum(
+        stats.binom.pmf(m, n, both) * stats.binom.pmf(b, m, gains / both)
+        for m in range(n + 1)
+        for b in range(m + 1)
+        if mcnemar_exact(b, m - b) <= alpha
+    )
+    assert mcnemar_power(n, gains, losses, alpha=alpha) == pytest.approx(summed, abs=1e-8)
+
+
+def test_nothing_discordant_has_no_power():
+    assert mcnemar_power(100, 0.0, 0.0) == 0.0
+
+
+@pytest.mark.parametrize(("n", "discordant"), [(6, 0), (30, 0), (30, 3), (100, 2), (100, 30), (1319, 26), (6510, 2000)])
+def test_what_mcnemar_detects_has_the_stated_power(n, discordant):
+    delta = detectable_by_mcnemar(n, discordant)
+    both = max(delta, discordant / n)
+    assert mcnemar_power(n, (both + delta) / 2, (both - delta) / 2) == pytest.approx(0.8, abs=0.01)
+
+
+def test_exact_mcnemar_detects_what_the_normal_says_where_many_items_are_discordant_and_less_where_few_are():
+    normal = [2.8016 * math.sqrt(discordant) / n for n, discordant in ((6510, 2000), (30, 3))]
+    assert detectable_by_mcnemar(6510, 2000) == pytest.approx(normal[0], rel=0.01)
+    assert detectable_by_mcnemar(30, 3) > 1.5 * normal[1]
+
+
+def test_five_items_can_show_nothing():
+    assert math.isnan(detectable_by_mcnemar(5, 3))
+    assert math.isnan(detectable_by_mcnemar(0, 0))
