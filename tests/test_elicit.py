@@ -136,7 +136,8 @@ def test_a_tree_of_checkpoints_is_elicited_where_an_edge_needs_it(place: Path) -
     assert row["elicited"].startswith("8-shot (elicited)") and row["n_control"] == 0
     folder = save_trace(found, place / "trace")
     stored = load_trace(folder)
-    pd.testing.assert_frame_equal(stored.elicited, found.elicited, check_dtype=False)
+    keys = ["node", "setting", "item", "sample", "score"]
+    assert stored.elicited[keys].to_numpy().tolist() == found.elicited[keys].to_numpy().tolist()
     write_report(stored, folder)
     page = render(stored)
     assert "Unlocked or injected" in page and "8-shot (elicited)" in page

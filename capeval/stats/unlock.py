@@ -36,6 +36,8 @@ from capeval.stats.standard_errors import Labels, Vector, cluster_codes, finite_
 
 MARGIN = 0.2
 """A fifth: fewer than one in five of the new items may owe to what the parent had, and it still counts as injected."""
+HALF = 0.5
+"""Of what the parent solves at least so much of when elicited, nothing is called injected."""
 FEWEST_CONTROLS = 10
 """Below so many matched control items the new ones are held against guessing alone."""
 
@@ -65,7 +67,9 @@ class Unlock:
     """Lower end of the interval of delta at `level`; without controls, of share_new."""
     high: float
     most: float
-    """Upper end of the 1 − 2α interval: with error α the parent solves no more than this."""
+    """Upper end of the 1 − 2α interval of delta; without controls, of share_new."""
+    most_new: float
+    """Upper end of the 1 − 2α interval of share_new."""
     p: float
     """Of a delta of at most the margin; doubled, so that p ≤ α just where the 1 − α interval lies above the margin."""
     n_clusters: int
@@ -131,6 +135,9 @@ def corrected_share(share: float, chance: float) -> float:
 def unlock_answer(found: Unlock, p_adjusted: float, *, alpha: float = 0.05) -> Found:
     """Unlocked iff delta is certainly above the margin; injected iff certainly below it; else can't tell.
 
+    Injected are also only items of which the parent certainly solves less than half when elicited: what it can do, as
+    it can do others that are as hard, nobody put in.
+
     The margin parts the two ("minimum-effect test", Murphy & Myors 1999, J Appl Psychol 84:234): held against 0, many
     items would make "unlocked" of any small difference, and of what little the matching leaves of difficulty. There is
     no lower bound to "injected": what a stage put in counts in the matching score as if the item were easy, so that its
@@ -141,7 +148,7 @@ def unlock_answer(found: Unlock, p_adjusted: float, *, alpha: float = 0.05) -> F
     """
     if found.n_control and found.delta > found.margin and p_adjusted <= alpha:
         return "unlocked"
-    return "injected" if found.most < found.margin else "cant_tell"
+    return "injected" if found.most < found.margin and found.most_new < HALF else "cant_tell"
 
 
 def unlock_difference(  # noqa: PLR0913  two groups of items, and how to compare them
@@ -208,6 +215,7 @@ def unlock_difference(  # noqa: PLR0913  two groups of items, and how to compare
             low=shown.low,
             high=shown.high,
             most=sum_interval(sides, (1.0, -1.0), 1 - 2 * alpha).high,
+            most_new=sides[0].interval(1 - 2 * alpha).high,
             p=_p_above(margin, delta, lambda at: sum_interval(sides, (1.0, -1.0), at)),
             n_clusters=_count(new.clusters[compared], control.clusters[held]),
             margin=margin,
@@ -335,10 +343,10 @@ def _against_guessing(new: _Items, *, margin: float, alpha: float, level: float)
         if n
         else Side(mean=math.nan, n=0, interval=lambda level: UNKNOWN)
     )
-    shown = side.interval(level)
+    shown, most = side.interval(level), side.interval(1 - 2 * alpha).high
     found = Unlock(
         n_new=n, n_control=0, unmatched=0, share_new=side.mean, share_control=math.nan, delta=math.nan,
-        low=shown.low, high=shown.high, most=side.interval(1 - 2 * alpha).high,
+        low=shown.low, high=shown.high, most=most, most_new=most,
         p=math.nan, n_clusters=_count(new.clusters), margin=margin, answer="cant_tell",
     )  # fmt: skip
     return _answered(found, alpha)

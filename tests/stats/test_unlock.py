@@ -86,6 +86,12 @@ def test_without_controls_only_injection_can_be_shown() -> None:
     assert unlock_difference(items(0, 40), [0] * 40, [0] * 9, [1] * 9).n_control == 0
 
 
+def test_what_the_parent_can_do_like_others_as_hard_is_not_called_injected() -> None:
+    found = unlock_difference(items(140, 200), [0] * 200, items(140, 200), [1] * 200)
+    assert found.most < found.margin and found.answer == "cant_tell"
+    assert unlock_difference(items(40, 200), [0] * 200, items(40, 200), [1] * 200).answer == "injected"
+
+
 def test_edges() -> None:
     nothing = unlock_difference([], [], [], [])
     assert nothing.n_new == 0 and math.isnan(nothing.share_new) and nothing.answer == "cant_tell"
