@@ -16,6 +16,8 @@ from capeval.store.traces import Trace
 
 MARKS = {"unlocked": "<", "injected": "+", "cant_tell": "?"}
 """< it was there before, + it was added."""
+SHOWN = 15
+"""Lines in the terminal; the page has all."""
 LABELS = {"unlocked": "unlocked", "injected": "injected", "cant_tell": "can't tell"}
 
 
@@ -45,11 +47,13 @@ def say_part(trace: Trace, console: Console) -> None:
     say(console, ("Unlocked or injected", "bold"), (f": {tally}{asked}", "dim"))
     head = ["stage", "task", "new", "controls", "difference [95 %]", "answer"]
     told = table[table["answer"] != "cant_tell"].sort_values("answer", ascending=False, kind="stable")
-    rows = [_cells(row) for row in told.to_dict("records")]
+    rows = [_cells(row) for row in told.head(SHOWN).to_dict("records")]
     shown = [[row[key] for key in ("edge", "where", "new", "control", "difference")]
              + [f"{row['mark']} {row['label']}"] for row in rows]  # fmt: skip
     if shown:
         lines(console, [head, *shown], align="llrrrl", head=True, elastic=1)
+    if len(told) > SHOWN:
+        say(console, (f"… and {len(told) - SHOWN} more in report.html", "dim"))
 
 
 def _tally(table: pd.DataFrame) -> dict[str, int]:
