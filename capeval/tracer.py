@@ -19,8 +19,8 @@ from capeval import elicit, runner
 from capeval.attribution.abstention import abstention_table
 from capeval.attribution.anatomy import anatomy_table
 from capeval.attribution.calibration import calibration_table
-from capeval.attribution.claim_items import Evidence
-from capeval.attribution.claims import claims_table
+from capeval.attribution.claims.items import Evidence
+from capeval.attribution.claims.table import claims_table
 from capeval.attribution.effects import ALPHA, ledger
 from capeval.attribution.factorial import factorial_table
 from capeval.attribution.flips import flip_table

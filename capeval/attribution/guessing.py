@@ -2,9 +2,9 @@
 
 >>> import pandas as pd
 >>> given = pd.DataFrame({"item": ["a", "a", "b"], "extracted": ["3", "4", "3"], "score": [1.0, 0.0, 0.0],
-...                       "finish": "stop", "cluster": ""})
->>> chance_of_guessing(given, given, TaskSpec(name="sums", capability="cot", metric="exact_match"))["a"]
-0.0
+...                       "response": "so", "finish": "stop", "cluster": ""})
+>>> chance_of_guessing(given, given, TaskSpec(name="sums", capability="cot", metric="exact_match")).tolist()
+[0.0, 1.0]
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def chance_of_guessing(tries: pd.DataFrame, records: pd.DataFrame, spec: TaskSpe
         spec: The task.
     """
     of_items = tries.groupby("item", sort=False)["extracted"]
-    if not tries["extracted"].notna().any():
+    if not tries["response"].notna().any():
         return of_items.size().map(lambda k: chance_of_any(spec.chance, int(k)))
     if not (tries["finish"] != "").any():
         return (of_items.nunique() * spec.chance).clip(upper=1.0)

@@ -144,8 +144,7 @@ def _row(one: Groups, tries: _Tries, found: Unlock, p_adjusted: float, logprob: 
         "parent": one.edge.parent, "child": one.edge.child, "capability": one.spec.capability, "task": one.spec.name,
         "setting": one.setting, "elicited": ", ".join(tries.settings),
         **{key: getattr(found, key) for key in
-           ("n_new", "n_control", "share_new", "share_control", "delta", "low", "high", "low_equivalence",
-            "high_equivalence", "p", "margin")},
+           ("n_new", "n_control", "share_new", "share_control", "delta", "low", "high", "most", "p", "margin")},
         "p_adjusted": p_adjusted, "logprob": logprob, "answer": answer,
         "confounds": "; ".join(_confounds(one, tries, found)),
     }  # fmt: skip
@@ -184,7 +183,7 @@ def _sentence(row: dict[str, Any]) -> str:
             f"{who}: {verdict} on {what}: asked otherwise ({row['elicited']}), the parent solves {share} beyond "
             f"guessing ({difference})."
         )
-    difference = f"{amount(row['delta'], 'points')} [{low}, {high}], margin ±{row['margin'] * 100:.0f}"
+    difference = f"{amount(row['delta'], 'points')} [{low}, {high}], margin {row['margin'] * 100:.0f}"
     return (
         f"{who}: {verdict} on {what}: asked otherwise ({row['elicited']}), the parent solves {share} beyond guessing "
         f"(difference {difference})."

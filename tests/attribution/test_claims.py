@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capeval.attribution.claim_cells import asked, node_pairs
-from capeval.attribution.claim_items import Evidence
-from capeval.attribution.claim_verdicts import VERDICTS
-from capeval.attribution.claims import claims_table
+from capeval.attribution.claims.cells import asked, node_pairs
+from capeval.attribution.claims.items import Evidence
+from capeval.attribution.claims.table import claims_table
+from capeval.attribution.claims.verdicts import VERDICTS
 from capeval.attribution.pairing import Cells, cells
 from capeval.attribution.summaries import with_summaries
 from capeval.columns import CLAIM_COLUMNS, SCALING_COLUMNS, UNLOCK_COLUMNS

@@ -13,8 +13,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from capeval.attribution.claim_cells import Asked, Combination, asked, combinations_of, paired_with
-from capeval.attribution.claim_items import Evidence, Items, Told, gather
+from capeval.attribution.claims.cells import Asked, Combination, asked, combinations_of, paired_with
+from capeval.attribution.claims.items import Evidence, Items, Told, gather
 from capeval.attribution.confounds import SHOWN_GAP
 from capeval.attribution.grades import SEEDS, not_retrained
 from capeval.core import ClaimTest

@@ -28,7 +28,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from capeval.attribution.claim_estimates import Estimated
+from capeval.attribution.claims.estimates import Estimated
 from capeval.attribution.grades import SEEDS
 from capeval.stats.one_sided import p_above
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from capeval.attribution.claim_cells import Asked, Combination
+from capeval.attribution.claims.cells import Asked, Combination
 from capeval.attribution.pairing import Cells, marks, pair
 from capeval.core import ClaimTest, Source, TaskSpec, Tree
 from capeval.errors import PairingError

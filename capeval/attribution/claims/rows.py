@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from capeval.attribution.claim_estimates import Estimated
-from capeval.attribution.claim_verdicts import Judged, adjusted, verdict_of
+from capeval.attribution.claims.estimates import Estimated
+from capeval.attribution.claims.verdicts import Judged, adjusted, verdict_of
 from capeval.attribution.grades import SEEDS
 from capeval.attribution.sentences import amount, p_text, round_up
 from capeval.core import Claim

@@ -2,9 +2,9 @@
 
     capeval claims instructgpt
 
-A claim names contrasts between sorts of stages on measures (model_zoo/claims.yaml). `claim_cells` finds the nodes and
-tasks that a tree has for it, `claim_items` the items, `claim_estimates` one effect for each test, `claim_verdicts` what
-the effects say of the claim, `claim_rows` the words.
+A claim names contrasts between sorts of stages on measures (model_zoo/claims.yaml). `cells` finds the nodes and
+tasks that a tree has for it, `items` the items, `estimates` one effect for each test, `verdicts` what
+the effects say of the claim, `rows` the words.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from capeval.attribution.claim_estimates import Estimated, estimate_test
-from capeval.attribution.claim_items import Evidence, forgiven
-from capeval.attribution.claim_rows import claim_rows
-from capeval.attribution.claim_tables import estimate_from_table
-from capeval.attribution.claim_verdicts import adjusted, both_questions, judge
+from capeval.attribution.claims.beside import estimate_from_table
+from capeval.attribution.claims.estimates import Estimated, estimate_test
+from capeval.attribution.claims.items import Evidence, forgiven
+from capeval.attribution.claims.rows import claim_rows
+from capeval.attribution.claims.verdicts import adjusted, both_questions, judge
 from capeval.columns import CLAIM_COLUMNS
 from capeval.core import Claims, ClaimTest
 from capeval.stats.multiplicity import holm
