@@ -1,5 +1,6 @@
 """From records to what a stage gave or took: frames in, small results out.
 
 pairing: which items may be compared · effects: the ledger · scores: what each node scored · flips: item by item ·
+origin: which stage of a path gave a capability · factorial: two stages crossed · designs: what is missing for that ·
 sentences: verdicts in words · published: aggregates of the literature, unpaired.
 """
