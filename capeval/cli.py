@@ -242,6 +242,7 @@ def _build_options(building: dict[str, Any]) -> Any:
 @_building
 @click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True)
 @click.option("--claims", type=click.Path(path_type=Path), help="A file of your own claims, instead of those shipped.")
+@click.option("--elicit", is_flag=True, help="Ask parents again, in other settings, what their children newly solve.")
 @_json
 def trace(
     *, tree: str, out: Path | None, suite: str, checkpoints: tuple[str, ...], as_json: bool, **asking: Any
@@ -257,6 +258,7 @@ def trace(
     capeval trace gpt-3.5 --out /tmp/t --json
     capeval trace mytree.yaml --suite cot --checkpoint sft=./out/sft
     """
+    from capeval.elicit import elicit
     from capeval.pipeline import has_recipes, trace_built
     from capeval.report.page import write_report
     from capeval.report.progress import watching
@@ -275,7 +277,14 @@ def trace(
         chosen = RunOptions(node=stage.name, revision=stage.revision, progress=not as_json, **asking)
         return evaluate(stage.uri, name, options=chosen)
 
-    options = TraceOptions(suite=suite, checkpoints=given, alpha=asking.pop("alpha"), claims=asking.pop("claims"))
+    def again(stage: Stage, name: str, items: Any) -> Run | None:
+        chosen = RunOptions(node=stage.name, revision=stage.revision, progress=not as_json, **asking)
+        return elicit(stage.uri, name, items, options=chosen)
+
+    options = TraceOptions(
+        suite=suite, checkpoints=given, alpha=asking.pop("alpha"), claims=asking.pop("claims"),
+        elicit=asking.pop("elicit"),
+    )  # fmt: skip
     place = out or Path("traces") / _trace_name(tree, scale=building["scale"], replica=building["replica"])
     trained = has_recipes(tree) and not checkpoints
     if not trained and (building["scale"] or building["changes"] or building["replica"] or seeds > 1):
@@ -293,7 +302,7 @@ def trace(
                 watch=watch,
             )
     else:
-        found = trace_tree(tree, options, evaluate=ask)
+        found = trace_tree(tree, options, evaluate=ask, ask_again=again)
     folder = save_trace(found, place)
     page = write_report(found, folder)
     if as_json:
@@ -498,6 +507,47 @@ def claims_(
         _print_json({"tree": tree, "claims": table[table["claim"] == claim] if claim else table})
     else:
         print_claims(table, _console(), claim=claim)
+
+
+@cli.command()
+@click.argument("tree")
+@click.option("--trace", "folder", type=click.Path(path_type=Path), help="Pilot. [traces/TREE, or what the tree ships]")
+@click.option(
+    "--effect",
+    type=click.FloatRange(0, min_open=True),
+    metavar="POINTS",
+    help="True difference to find, in points of 100. [each task's margin]",
+)
+@click.option("--power", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.8, show_default=True)
+@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True)
+@click.option(
+    "--family",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Tests that share alpha: Holm asks alpha / N of the first.",
+)
+@_json
+def plan(tree: str, folder: Path | None, effect: float | None, as_json: bool, **aim: Any) -> None:
+    """What a tree lacks to be sure: branches, items, training seeds.
+
+    TREE is a shipped tree or a YAML file of yours. Items and seeds follow from how a pilot's vary: a small trace will
+    do. Without one, the branches can be planned all the same.
+
+    \b
+    capeval plan instructgpt
+    capeval plan instructgpt --effect 3 --family 12
+    capeval plan lab --trace traces/lab --json
+    """
+    from capeval.attribution.planning import Aim
+    from capeval.planner import plan as make_plan
+    from capeval.report.plan import print_plan
+
+    table = make_plan(tree, folder, Aim(effect=effect / 100 if effect else None, **aim))
+    if as_json:
+        _print_json({"tree": tree, "plan": table})
+    else:
+        print_plan(table, _console())
 
 
 @cli.command(name="list")

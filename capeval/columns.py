@@ -28,6 +28,7 @@ RECORD_COLUMNS: dict[str, str] = {
     "lenient": "score of the same answer with its form forgiven (the gold found in a sentence), or missing",
     "steps": "reasoning steps in the answer (sentences or lines before the final one), or missing",
     "slips": "calculations in the answer that are wrong when computed again, or missing where there are none to check",
+    "declined": "1 where the answer says that it can't, won't or doesn't know, else 0; missing where nobody looked",
     "error": "an engine's, API's or data set's failure; then the score is missing",
 }
 """One row per item and sample. A tree's records have the column `node` in front."""
@@ -57,7 +58,7 @@ EFFECT_COLUMNS: dict[str, str] = {
     "high": "upper end of it",
     "p": "two-sided p",
     "p_adjusted": "after Benjamini-Hochberg within the family",
-    "mde": "smallest true difference that this many items would have shown with 80 % power",
+    "mde": "smallest true difference that these items would have shown with 80 % power, at the level of the adjusted p",
     "answer": "gained, lost, equivalent or cant_tell",
     "confounds": "what else differs between the ends, joined by '; '",
     "contrast": "name of the contrast",
@@ -222,24 +223,33 @@ FLIP_COLUMNS: dict[str, str] = {
     "child_flag": "flag of the child's answer",
     "parent_response": "what the parent said, or missing",
     "child_response": "what the child said, or missing",
-    "cause": "why the item was lost or gained: one of `attribution.anatomy.CAUSES`",
+    "parent_length": "characters that the parent answered, or missing",
+    "child_length": "characters that the child answered, or missing",
+    "cause": "why the worse end is worse: one of `attribution.causes.CAUSES`; '' where none is better",
 }
 """Items on which the two ends of an edge differ."""
 
 ANATOMY_COLUMNS: dict[str, str] = {
     "kind": "kind of the contrast",
+    "contrast": "name of the contrast",
     "parent": "the node that is subtracted",
     "child": "the node that it is subtracted from",
-    "task": "task",
+    "task": "task, or task:subset",
     "setting": "how it was asked",
-    "cause": "one of `attribution.anatomy.CAUSES`",
+    "cause": "one of `attribution.causes.CAUSES`, or `small changes` for all that is no flip",
     "n": "items that both ends have a score for",
     "lost": "items that were lost by this cause",
-    "gained": "items that were gained by it",
-    "net": "what the cause adds to the difference child − parent; over all causes they add up to it",
-    "low": "lower end of the 95 % interval of net",
+    "gained": "items that were gained, which the parent had wrong by it",
+    "delta": "child − parent on those n items, as in the ledger",
+    "net": "what the cause adds to delta; over all causes they add up to it",
+    "low": "lower end of the marginal 95 % interval of net",
     "high": "upper end of it",
+    "worse_length": "median characters of the worse answers, or missing",
+    "better_length": "median characters of the better answers to the same items, or missing",
     "share": "of the items lost on this contrast, task and setting, or missing where none was lost",
+    "orientation": "which way the metric is better",
+    "unit": "points or the metric's own unit",
+    "sentence": "the row in words",
 }
 """The difference of two nodes, split by why items flipped: one row per contrast, task, setting and cause."""
 
@@ -347,24 +357,33 @@ SCALING_COLUMNS: dict[str, str] = {
 }
 """Scores against log size: one row per series, axis, task and setting."""
 
+ASK_AGAIN_COLUMNS: dict[str, str] = {
+    "parent": "node to ask",
+    "task": "task",
+    "setting": "the plain setting in which its child newly solves items",
+    "item": "digest of the document: newly solved by a child, or a control item as hard",
+}
+"""What parents are asked again by `--elicit`: one row per node, task, setting and item."""
+
 UNLOCK_COLUMNS: dict[str, str] = {
     "parent": "node that is asked again in elicited settings",
     "child": "node that newly solves items",
     "capability": "what the task measures",
     "task": "task",
-    "setting": "the setting in which the child newly solves",
+    "setting": "the plain setting in which the child newly solves",
     "elicited": "settings in which the parent was asked again, joined by ', '",
-    "n_new": "items that the child solves and the parent does not",
-    "n_control": "items that neither solves, matched on difficulty",
+    "n_new": "items that the child solves and the parent does not, as far as they are compared",
+    "n_control": "items that neither solves, as hard as some new one; 0: the new ones are held against guessing alone",
     "share_new": "share of the new ones that the parent solves when elicited, corrected for guessing",
-    "share_control": "that share among the control items",
-    "delta": "share_new − share_control",
-    "low": "lower end of its 95 % interval",
+    "share_control": "that share among the control items of equal difficulty, or missing",
+    "delta": "share_new − share_control, or missing",
+    "low": "lower end of the 95 % interval of delta; without control items, of share_new",
     "high": "upper end of it",
-    "p": "two-sided p of no difference",
-    "p_adjusted": "after Benjamini-Hochberg over all edges and tasks",
-    "margin": "a difference inside ±margin counts as none",
-    "logprob": "difference of the gold's log-probability under the parent, new − control items, or missing",
+    "most": "upper end of the 1 − 2α interval of the same: `injected` where it is below the margin",
+    "p": "of a delta of at most the margin; below α where the interval lies above the margin",
+    "p_adjusted": "after Benjamini-Hochberg over all edges, tasks and settings",
+    "margin": "a smaller difference counts as none",
+    "logprob": "difference of the gold's log-probability under the parent, new − control items, in nats, or missing",
     "answer": "unlocked, injected or cant_tell",
     "confounds": "what weakens the answer",
     "sentence": "the verdict in words",
@@ -419,3 +438,17 @@ CLAIM_COLUMNS: dict[str, str] = {
     "sentence": "the verdict in words",
 }
 """What a tree says of the literature's claims: a row per claim, and one per test of it."""
+
+PLAN_COLUMNS: dict[str, str] = {
+    "about": "claim, design (2 × 2), control, items or seeds",
+    "what": "the claim, stage or contrast",
+    "task": "task, or missing where it is about none",
+    "setting": "how it was asked, or missing",
+    "problem": "what keeps it from being known",
+    "effect": "true difference that is to be found, in the score's unit",
+    "unit": "points or the metric's own unit",
+    "have": "items, or training runs",
+    "need": "items, or training runs, that it takes; missing where that is unknown",
+    "remedy": "what to do",
+}
+"""What is missing to identify what a tree is asked: a row per claim, branch and contrast."""

@@ -307,6 +307,8 @@ class TaskSource:
     """Template of what an item is known by, instead of its whole document: shifted items pair with what they were."""
     turns: str = ""
     """Field of a document that holds the earlier turns of its dialogue (user, assistant, user, assistant …)."""
+    each_sample: bool = False
+    """Score every sampled answer by itself, a record each; else the task's filters make one answer of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ Training and asking share the processes: a node is asked as soon as it is built 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +20,7 @@ from capeval import runner
 from capeval.builder import BuildOptions, Planned, build_units, options_as_mapping, plan, training_of, width
 from capeval.core import Tree
 from capeval.digest import digest
+from capeval.elicit import FOLDER, Items, answers_of, elicit
 from capeval.errors import UsageError
 from capeval.fleet import Unit, Watch, work
 from capeval.lab.corpora import world_digest
@@ -27,7 +29,7 @@ from capeval.store.files import make_folder, read_json, write_json
 from capeval.store.runs import Run, folder_name, load_run
 from capeval.store.traces import Trace
 from capeval.suites import load_suite
-from capeval.tracer import TraceOptions, trace_runs
+from capeval.tracer import Elicited, TraceOptions, to_elicit, trace_runs
 from capeval.training.recipe import Given
 from capeval.zoo import load_tree, tree_path
 
@@ -91,10 +93,13 @@ def trace_built(  # noqa: PLR0913  training, asking and attributing, each with i
     planned = replicas[0].planned
     training = training_of(planned)
     of_tree = _with_built(loaded, planned, training)
-    found = trace_runs(of_tree, runs[0], replace(options, suite=suite), replicas=runs[1:])
+    options = replace(options, suite=suite)
+    again = _again(of_tree, runs[0], replicas[0], options, folder, ask, build.workers, watch) if options.elicit else {}
+    elicited = Elicited(answers=answers_of(again))
+    found = trace_runs(of_tree, runs[0], options, replicas=runs[1:], elicited=elicited)
     asked = {
         replica.places[node]: run for replica, one in zip(replicas, runs, strict=True) for node, run in one.items()
-    }
+    } | {folder / FOLDER / folder_name(node): run for node, run in again.items()}
     cost = _cost([training_of(replica.planned) for replica in replicas], list(asked.values()))
     provenance = {**found.provenance, "built": {**options_as_mapping(build), "seeds": seeds}, "cost": cost}
     return replace(found, provenance=provenance, training=training)
@@ -137,6 +142,25 @@ def _units(replica: _Replica, suite: str, ask: RunOptions) -> list[Unit]:
     return [replace(unit, name=label + unit.name, needs=tuple(label + need for need in unit.needs)) for unit in units]
 
 
+def _again(  # noqa: PLR0913  who is asked what again, and where it is kept
+    tree: Tree, runs: Mapping[str, Run], replica: _Replica, options: TraceOptions, folder: Path, ask: RunOptions,
+    workers: int, watch: Watch,
+) -> dict[str, Run]:  # fmt: skip
+    """Parents in elicited settings, once all nodes have been asked."""
+    by_name = {one.node: one for one in replica.planned}
+    places, units = {}, []
+    for node, items in to_elicit(tree, runs, options.suite).items():
+        one, place = by_name[node], folder / FOLDER / folder_name(node)
+        own = replace(ask, node=node, out=place, chat=ask.chat or one.tuned)
+        mark = digest(_mark(one, options.suite, own), sorted([*key, *value] for key, value in items.items()))
+        places[node] = place
+        if not _known(place, mark):
+            arguments = {"planned": one, "suite": options.suite, "items": items, "ask": own, "mark": mark}
+            units.append(Unit(name=f"elicit {node}", function="capeval.pipeline:elicit_node", arguments=arguments))
+    work(units, workers=workers, watch=watch)
+    return {node: load_run(place) for node, place in places.items() if (place / "manifest.json").is_file()}
+
+
 def _cost(training: Sequence[Mapping[str, Mapping[str, Any]]], runs: Sequence[Run]) -> dict[str, float]:
     counts = [run.manifest["counts"] for run in runs]
     return {
@@ -149,6 +173,21 @@ def _cost(training: Sequence[Mapping[str, Mapping[str, Any]]], runs: Sequence[Ru
 
 def ask_node(planned: Planned, suite: str, ask: RunOptions, mark: str, watch: Callable[[int, int], None]) -> None:
     """One node's run, in a worker's process."""
+    with _marked(ask, mark):
+        runner.run(str(planned.folder), suite, options=replace(ask, watch=watch))
+
+
+def elicit_node(
+    planned: Planned, suite: str, items: Items, ask: RunOptions, mark: str, watch: Callable[[int, int], None]
+) -> None:
+    """One parent, asked again, in a worker's process."""
+    with _marked(ask, mark):
+        elicit(str(planned.folder), suite, items, options=replace(ask, watch=watch))
+
+
+@contextmanager
+def _marked(ask: RunOptions, mark: str) -> Iterator[None]:
+    """A run folder that is ready to be written, and carries the mark once it was."""
     import torch
 
     if not torch.cuda.is_available():
@@ -158,7 +197,7 @@ def ask_node(planned: Planned, suite: str, ask: RunOptions, mark: str, watch: Ca
         (ask.out / "manifest.json").unlink(missing_ok=True)
     # without a mark it is nobody's: a kill from here on leaves what the next call may replace
     write_json(make_folder(ask.out) / _ASKED, {"mark": ""})
-    runner.run(str(planned.folder), suite, options=replace(ask, watch=watch))
+    yield
     write_json(ask.out / _ASKED, {"mark": mark})
 
 

@@ -14,6 +14,7 @@ decline; what follows can only turn a full refusal into a partial one. Length is
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,10 +51,15 @@ def declines(text: str) -> bool:
     return bool(reasons(text))
 
 
-def reasons(text: str) -> tuple[Reason, ...]:
-    """What the opening sentences decline by, in the grammar's order; empty for an answer that complies."""
+def reasons(text: str, rules: Collection[str] = ()) -> tuple[Reason, ...]:
+    """What the opening sentences decline by, in the grammar's order; empty for an answer that complies.
+
+    Args:
+        text: As in `classify`.
+        rules: Keys of `RULES` that may tell; empty: all of them.
+    """
     opening = _opening(text)
-    found = ((rule, pattern.search(opening)) for rule, pattern in RULES.items())
+    found = ((rule, p.search(opening)) for rule, p in RULES.items() if not rules or rule in rules)
     return tuple(Reason(rule, match.group()) for rule, match in found if match)
 
 

@@ -77,13 +77,16 @@ class Progress(Protocol):
         ...
 
 
-def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
+def run(
+    model: str, suite: str | Suite, *, options: RunOptions | None = None, items: harness.Items | None = None
+) -> Run:
     """Evaluate one checkpoint and write its run folder (`manifest["folder"]`).
 
     Args:
         model: Checkpoint folder or hub id.
-        suite: Suite name, or path of a suite file.
+        suite: Suite name, or path of a suite file, or a suite.
         options: How to ask.
+        items: Only these of every task and setting.
 
     Raises:
         UsageError: unknown suite or backend, no such folder, no chat template, a folder taken by another checkpoint,
@@ -95,13 +98,13 @@ def run(model: str, suite: str, *, options: RunOptions | None = None) -> Run:
     """
     options = options or RunOptions()
     started, worked = time.monotonic(), time.process_time()
-    what = load_suite(suite)
+    what = suite if isinstance(suite, Suite) else load_suite(suite)
     backend = _open(model, options)
     node = options.node or node_name(model)
     folder = options.out or RUNS / f"{folder_name(node)}-{folder_name(what.name)}{_how(options)}"
     refuse_foreign(folder, node=node, uri=backend.uri)
     with _folder(folder):
-        asked = _asked(what, backend, options)
+        asked = _asked(what, backend, options, items)
         _refuse_meaningless(backend, asked, what.name)
         requests = harness.requests_of(asked)
         with Journal.open((folder if options.out else RUNS) / "journal.sqlite") as journal:
@@ -155,9 +158,16 @@ def show(model: str, suite: str, n: int, *, options: RunOptions | None = None) -
     ]
 
 
-def _asked(suite: Suite, backend: Backend, options: RunOptions) -> list[harness.Asked]:
+def _asked(
+    suite: Suite, backend: Backend, options: RunOptions, items: harness.Items | None = None
+) -> list[harness.Asked]:
     """The suite's tasks and prompts, with whole shots left out where the model could not read all."""
-    return harness.fit(_prepared(suite, _form(backend, options), options.limit, options.seed), backend.overflow)
+    form = _form(backend, options)
+    if items is None:
+        prepared = _prepared(suite, form, options.limit, options.seed)
+    else:  # every node's own
+        prepared = harness.prepare(suite, form, limit=options.limit, seed=options.seed, items=items)
+    return harness.fit(prepared, backend.overflow)
 
 
 def _open(model: str, options: RunOptions) -> Backend:

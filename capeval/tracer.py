@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capeval import runner
+from capeval import elicit, runner
 from capeval.attribution.abstention import abstention_table
 from capeval.attribution.anatomy import anatomy_table
 from capeval.attribution.calibration import calibration_table
-from capeval.attribution.claim_items import Evidence
-from capeval.attribution.claims import claims_table
+from capeval.attribution.claims.items import Evidence
+from capeval.attribution.claims.table import claims_table
 from capeval.attribution.effects import ALPHA, ledger
 from capeval.attribution.factorial import factorial_table
 from capeval.attribution.flips import flip_table
@@ -34,14 +34,16 @@ from capeval.attribution.scores import rung_table, score_table
 from capeval.attribution.seeds import replica_table, with_seeds
 from capeval.attribution.summaries import with_summaries
 from capeval.attribution.unlock import unlock_table
-from capeval.claims import load_claims
 from capeval.core import Cell, Claims, Contrast, Link, Stage, TaskSpec, Tree
 from capeval.digest import digest_file
+from capeval.elicit import Items
 from capeval.errors import MissingError, PairingError, UsageError, unknown
+from capeval.literature import load_claims
 from capeval.store.provenance import made_with
 from capeval.store.runs import Run, as_records, load_node_records, load_run, with_node
 from capeval.store.traces import Trace, load_trace
 from capeval.strict import mapping, text, texts
+from capeval.suites import load_suite
 from capeval.zoo import load_tree, tree_path
 
 SEED = 0
@@ -62,19 +64,31 @@ class TraceOptions:
     """Of the cluster sign-flip test."""
     claims: Path | None = None
     """A file of claims instead of those that ship."""
+    elicit: bool = False
+    """Ask parents again, in other settings, what their children newly solve."""
 
 
 Evaluate = Callable[[Stage, str], Run]
 """(stage with its uri and revision, suite) → run; the runner's door with everything else already chosen."""
 
+Elicit = Callable[[Stage, str, Items], Run | None]
+"""(the same, items of the suite) → run in elicited settings; the door of `elicit`."""
 
-def trace(tree: str, options: TraceOptions | None = None, *, evaluate: Evaluate | None = None) -> Trace:
+
+def trace(
+    tree: str,
+    options: TraceOptions | None = None,
+    *,
+    evaluate: Evaluate | None = None,
+    ask_again: Elicit | None = None,
+) -> Trace:
     """Attribute what the records of a tree show to its stages.
 
     Args:
         tree: Name of a shipped tree, or a YAML file.
         options: Suite to evaluate, checkpoints, alpha.
         evaluate: Runs one checkpoint; needed when a suite is named. `capeval.runner.run` by default.
+        ask_again: Asks one checkpoint some items in elicited settings. `capeval.elicit.elicit` by default.
 
     Raises:
         UsageError: unknown tree or node; a tree with recipes (`pipeline.trace_built`).
@@ -92,12 +106,35 @@ def trace(tree: str, options: TraceOptions | None = None, *, evaluate: Evaluate 
         raise UsageError(
             f"tree '{loaded.name}' is trained first: `capeval trace {loaded.name}`, or `capeval.trace_built` in Python"
         )
-    runs = _runs(loaded, options, evaluate, beside=tree_path(tree).parent)
-    return trace_runs(loaded, runs, options)
+    if options.elicit and not options.suite:
+        raise UsageError("--elicit asks checkpoints again what a suite asked them; add --suite NAME")
+    beside = tree_path(tree).parent
+    runs = _runs(loaded, options, evaluate, beside=beside)
+    beyond = _ask_again(loaded, runs, options, ask_again or _elicit_with_defaults, beside) if options.elicit else None
+    return trace_runs(loaded, runs, options, elicited=beyond)
+
+
+def _ask_again(tree: Tree, runs: Mapping[str, Run], options: TraceOptions, ask: Elicit, beside: Path) -> Elicited:
+    """Every parent with a checkpoint, in its elicited settings."""
+    stages = {stage.name: _chosen(stage, options, beside) for stage in tree.stages}
+    needed = to_elicit(tree, runs, options.suite)
+    again = {node: ask(stages[node], options.suite, items) for node, items in needed.items() if stages[node].uri}
+    return Elicited(answers=elicit.answers_of({node: run for node, run in again.items() if run is not None}))
+
+
+def to_elicit(tree: Tree, runs: Mapping[str, Run], suite: str) -> Mapping[str, Items]:
+    """By parent, which items of the suite it is to be asked again, given what all nodes answered."""
+    tree = _with_tasks(tree, runs)
+    return elicit.needed(tree, cells(_records(tree, runs)), load_suite(suite))
 
 
 def trace_runs(
-    tree: Tree, runs: Mapping[str, Run], options: TraceOptions, *, replicas: Sequence[Mapping[str, Run]] = ()
+    tree: Tree,
+    runs: Mapping[str, Run],
+    options: TraceOptions,
+    *,
+    replicas: Sequence[Mapping[str, Run]] = (),
+    elicited: Elicited | None = None,
 ) -> Trace:
     """Attribute what runs of a tree's nodes show, beside the records that the tree ships.
 
@@ -106,6 +143,7 @@ def trace_runs(
         runs: Node → run.
         options: Suite, alpha, seed of the tests.
         replicas: The same of the tree trained again with other seeds, each a mapping like `runs`; it may lack nodes.
+        elicited: What was asked beyond the suite.
 
     Raises:
         PairingError: when two runs score one task by different metrics.
@@ -113,8 +151,7 @@ def trace_runs(
     """
     tree = _with_tasks(tree, runs)
     _check_replicas(tree, runs, replicas)
-    shipped = _without(_shipped_records(tree), runs)
-    records = pd.concat([shipped, *(with_node(run.records, node) for node, run in runs.items())], ignore_index=True)
+    records = _records(tree, runs)
     provenance = _provenance(options, tree, runs) | {"rows": len(records)}
     if replicas:
         checkpoints = [{node: run.manifest.get("checkpoint") for node, run in replica.items()} for replica in replicas]
@@ -125,8 +162,14 @@ def trace_runs(
     ]
     return assemble(
         tree, records, alpha=options.alpha, seed=options.seed, replicas=others,
-        claims=load_claims(options.claims), provenance=provenance,
+        claims=load_claims(options.claims), elicited=elicited, provenance=provenance,
     )  # fmt: skip
+
+
+def _records(tree: Tree, runs: Mapping[str, Run]) -> pd.DataFrame:
+    """What the tree ships and its nodes were asked, with `node` in front."""
+    shipped = _without(_shipped_records(tree), runs)
+    return pd.concat([shipped, *(with_node(run.records, node) for node, run in runs.items())], ignore_index=True)
 
 
 def _check_replicas(tree: Tree, runs: Mapping[str, Run], replicas: Sequence[Mapping[str, Run]]) -> None:
@@ -179,10 +222,10 @@ def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
     by_seed = replica_table(tree, contrasts, seeds, alpha=alpha)
     effects = with_seeds(ledger(tree, collapsed, contrasts, alpha=alpha, seed=seed), by_seed)
     published = load_published({s.name: s.published for s in tree.stages if s.published})
-    flips = flip_table(records, edges, points={t.name for t in tree.tasks if t.unit == "points"})
+    flips = flip_table(records, (*edges, *tree.contrasts), tree.tasks)
     beyond = elicited or Elicited()
     scaling = scaling_table(tree, collapsed, alpha=alpha, seed=seed)
-    unlock = unlock_table(tree, collapsed, beyond.answers, alpha=alpha, seed=seed)
+    unlock = unlock_table(tree, collapsed, records, beyond.answers, alpha=alpha)
     claims = claims or load_claims()
     evidence = Evidence(
         tree=tree, runs=tuple(seeds), measures=claims.measures, scaling=scaling, unlock=unlock, alpha=alpha, seed=seed
@@ -197,12 +240,13 @@ def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
         abstention=abstention_table(records, tree.tasks),
         published=published,
         published_effects=published_effects(tree, published),
-        flips=flips,
-        anatomy=anatomy_table(tree, collapsed, flips),
+        flips=flips[flips["kind"] == "edge"].reset_index(drop=True),
+        anatomy=anatomy_table(tree, collapsed, flips, alpha=alpha, seed=seed),
         origin=origin_table(tree, seeds, alpha=alpha, seed=seed),
         factorial=factorial_table(tree, seeds, alpha=alpha, seed=seed),
         scaling=scaling,
         unlock=unlock,
+        elicited=beyond.answers,
         reasoning=reasoning_table(tree, collapsed, beyond.reads, alpha=alpha, seed=seed),
         claims=claims_table(claims, evidence),
         provenance={"alpha": alpha, "level": 0.95, "seed": seed, **provenance},
@@ -416,6 +460,11 @@ def _place(path: str, beside: Path) -> str:
 
 def _run_with_defaults(stage: Stage, suite: str) -> Run:
     return runner.run(stage.uri, suite, options=runner.RunOptions(node=stage.name, revision=stage.revision))
+
+
+def _elicit_with_defaults(stage: Stage, suite: str, items: Items) -> Run | None:
+    options = runner.RunOptions(node=stage.name, revision=stage.revision)
+    return elicit.elicit(stage.uri, suite, items, options=options)
 
 
 def _with_tasks(tree: Tree, runs: Mapping[str, Run]) -> Tree:

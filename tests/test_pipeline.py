@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 
 from capeval.builder import BuildOptions, train
-from capeval.pipeline import has_recipes, trace_built
+from capeval.pipeline import _replica, _units, has_recipes, trace_built
 from capeval.report.page import write_report
 from capeval.runner import RunOptions, run
 from capeval.store.runs import load_run
 from capeval.store.traces import Trace, load_trace, save_trace
 from capeval.tracer import TraceOptions
+from capeval.zoo import load_tree
 from tests.test_builder import stage, write
 
 MODEL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -97,11 +98,12 @@ def test_another_checkpoint_takes_the_place_of_a_traces_run(traced: tuple[str, P
     assert set(told) == {"ask sft", "all"}
 
 
-def test_seeds_are_trained_and_asked_side_by_side_and_kept(tmp_path: Path) -> None:
-    tree, told = lab_tree(tmp_path), list[str]()
-    options: dict[str, Any] = {"ask": RunOptions(limit=3), "build": BuildOptions(models=tmp_path / "models", workers=2)}
-    found = trace_built(tree, tmp_path / "trace", **options, seeds=2, watch=lambda unit, done, total: told.append(unit))
-    units = [f"{label}{name}" for label in ("", "replica 1: ") for name in ("root", "base", "sft", "reward")]
+def test_seeds_are_trained_and_asked_side_by_side_and_kept(traced: tuple[str, Path, Trace], tmp_path: Path) -> None:
+    tree, folder, _ = traced
+    told: list[str] = []
+    options: dict[str, Any] = {"ask": RunOptions(limit=3), "build": BuildOptions(models=folder / "models", workers=2)}
+    found = trace_built(tree, tmp_path / "trace", **options, seeds=2, watch=lambda unit, *_: told.append(unit))
+    units = [f"replica 1: {name}" for name in ("root", "base", "sft", "reward")]
     units += [f"{label}ask {name}" for label in ("", "replica 1: ") for name in ("root", "base", "sft")]
     assert set(told) == {*units, "all"}
     # no replica waits for the other to end
@@ -121,6 +123,20 @@ def test_seeds_are_trained_and_asked_side_by_side_and_kept(tmp_path: Path) -> No
     pd.testing.assert_frame_equal(load_trace(tmp_path / "kept").replicas, found.replicas, check_dtype=False)
     alone = trace_built(tree, tmp_path / "trace", **options)
     assert alone.replicas.empty and (alone.effects["seeds"] == 1).all() and alone.effects["seed_low"].isna().all()
+
+
+def test_a_checkpoint_that_no_seed_changes_is_asked_once(traced: tuple[str, Path, Trace], tmp_path: Path) -> None:
+    tree, folder, _ = traced
+    given = stage("base", "base", {}) | {"uri": str(train(tree, BuildOptions(models=folder / "models"))["base"])}
+    del given["recipe"]
+    sft = {"stage": "sft", "data": "lab/sft", "steps": 3, "batch": 2, "context": 32}
+    name = write(tmp_path, [given, stage("sft", "sft", sft, "base")], suite="smoke")
+    build = BuildOptions(models=tmp_path / "models")
+    replicas = [_replica(load_tree(name), name, tmp_path / "trace", build, seed) for seed in (0, 1)]
+    units = [unit for replica in replicas for unit in _units(replica, "smoke", RunOptions())]
+    assert [unit.name for unit in units] == ["sft", "ask base", "ask sft", "replica 1: sft", "replica 1: ask sft"]
+    assert [unit.needs for unit in units] == [(), (), ("sft",), (), ("replica 1: sft",)]
+    assert replicas[0].places["base"] == replicas[1].places["base"]
 
 
 def test_the_report_shows_how_the_nodes_were_trained(traced: tuple[str, Path, Trace]) -> None:

@@ -14,7 +14,8 @@ from capeval.core import Stage, TaskSpec
 from capeval.errors import BadFileError, MissingError, OutputError, PairingError, UsageError
 from capeval.store.runs import Run, make_manifest, save_run
 from capeval.store.traces import load_trace, save_trace
-from capeval.tracer import TraceOptions, compare, inspect, trace
+from capeval.tracer import TraceOptions, compare, inspect, trace, trace_runs
+from capeval.zoo import load_tree
 from tests.records import TASK, records, run_of
 
 TREE = """
@@ -168,6 +169,30 @@ def test_names_and_checkpoints_that_do_not_exist(tree: str, tmp_path: Path) -> N
     bare.write_text("name: bare\nstages:\n  - {name: a, kind: base}\n")
     with pytest.raises(MissingError, match="no node of tree 'bare' has a checkpoint to run suite 'smoke' on"):
         trace(str(bare), TraceOptions(suite="smoke"))
+
+
+def test_replicas_are_other_weights_of_the_same_tree(tmp_path: Path) -> None:
+    path = tmp_path / "trained.yaml"
+    path.write_text(TREE.replace("uri: nowhere/", "recipe: {stage: sft}, title: "))
+    tree = load_tree(str(path))
+
+    def runs(seed: int, digest: str = "") -> dict[str, Run]:
+        scores = {"base": [0] * 40, "sft": [1] * (30 + seed) + [0] * (10 - seed)}
+        found = {}
+        for node, own in scores.items():
+            run = run_of(node, own)
+            checkpoint = {"node": node, "digest": digest or f"{node} {seed}"}
+            found[node] = replace(run, manifest={**run.manifest, "checkpoint": checkpoint})
+        return found
+
+    found = trace_runs(tree, runs(0), TraceOptions(), replicas=[runs(1), runs(2)])
+    row = found.effects.iloc[0]
+    assert (row["delta"], row["seeds"], row["seed_delta"]) == (0.75, 3, pytest.approx(0.775))
+    assert found.provenance["replicas"][1]["sft"]["digest"] == "sft 2"
+    partly = trace_runs(tree, runs(0), TraceOptions(), replicas=[{"base": runs(1)["base"]}])
+    assert partly.effects.iloc[0]["seeds"] == 1
+    with pytest.raises(UsageError, match="two replicas of node 'base' are one checkpoint"):
+        trace_runs(tree, runs(0, "same"), TraceOptions(), replicas=[runs(1, "same")])
 
 
 def test_a_tree_without_data_traces_to_an_empty_ledger(tree: str) -> None:

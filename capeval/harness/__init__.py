@@ -8,13 +8,14 @@ lm-eval builds the prompts, filters the answers and scores them, so any YAML tas
 and scores as `lm_eval` itself scores it.
 """
 
+from capeval.harness.elicited import elicited
 from capeval.harness.forms import Form, ShotsAs, question_answer
-from capeval.harness.prepare import Asked, fit, prepare, requests_of
+from capeval.harness.prepare import Asked, Items, fit, prepare, requests_of
 from capeval.harness.rescore import names, rescore
 from capeval.harness.score import records, scoring_rules
 from capeval.harness.taskfile import SHOT_SEED
 
 __all__ = [
-    "SHOT_SEED", "Asked", "Form", "ShotsAs", "fit", "names", "prepare", "question_answer", "records",
-    "requests_of", "rescore", "scoring_rules",
+    "SHOT_SEED", "Asked", "Form", "Items", "ShotsAs", "elicited", "fit", "names", "prepare", "question_answer",
+    "records", "requests_of", "rescore", "scoring_rules",
 ]  # fmt: skip

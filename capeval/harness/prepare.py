@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import util
@@ -18,6 +18,9 @@ from capeval.errors import BadFileError, MissingError, UsageError, not_among
 from capeval.harness.forms import Form, after_turns, form_of
 from capeval.harness.taskfile import SHOT_SEED, blaming, build, check_document, templates_compiled_once
 from capeval.store.items import item_digest
+
+Items = Mapping[tuple[str, str], Collection[str]]
+"""(task, setting) → digests of documents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class Asked:
     limit: int | None
     seed: int
     documents: tuple[Document, ...]
+    items: frozenset[str] = frozenset()
+    """Only these, by the digest of their document; empty: all."""
 
     @property
     def filter(self) -> str:
@@ -69,7 +74,9 @@ class Asked:
         return f"{self.source.task} {self.source.setting}"
 
 
-def prepare(suite: Suite, form: Form, *, limit: int | None = None, seed: int = 0) -> list[Asked]:
+def prepare(
+    suite: Suite, form: Form, *, limit: int | None = None, seed: int = 0, items: Items | None = None
+) -> list[Asked]:
     """Build every task file of a suite.
 
     Args:
@@ -77,6 +84,8 @@ def prepare(suite: Suite, form: Form, *, limit: int | None = None, seed: int = 0
         form: How it is shown, where a source does not say otherwise (`TaskSource.presentation`).
         limit: Only the first documents of every task file; None for all.
         seed: Of sampled answers (shots are drawn with lm-eval's own seed).
+        items: Only these; every task and setting of the suite is among the keys. Whoever is asked less is shown the
+            same shots.
 
     Raises:
         MissingError: lm-eval, a data set or the sandbox that a task needs is not here.
@@ -86,11 +95,14 @@ def prepare(suite: Suite, form: Form, *, limit: int | None = None, seed: int = 0
     """
     if util.find_spec("lm_eval") is None:
         raise MissingError("running a suite needs lm-eval, which is not installed: pip install 'capeval[hf]'")
-    with _lm_evals_world():
+    with in_lm_evals_world():
         asked = []
         for source in suite.sources:
             with blaming(source):
-                asked.append(_ask(source, suite.task(source.task), form, limit, seed))
+                wanted = frozenset(items[source.task, source.setting]) if items else frozenset()
+                one = _ask(source, suite.task(source.task), form, limit, seed, wanted)
+            if one.documents:
+                asked.append(one)
         return asked
 
 
@@ -112,11 +124,11 @@ def _fitted(one: Asked, overflow: Callable[[Request], int]) -> Asked:
         return any(overflow(samples[0]) for samples in document.requests)
 
     if one.task.config.num_fewshot and any(map(too_long, one.documents)):
-        with _lm_evals_world(), blaming(one.source):
+        with in_lm_evals_world(), blaming(one.source):
             one.task.set_fewshot_seed(seed=SHOT_SEED)
             one = replace(one, documents=tuple(_documents(one, too_long)))
     rolling = one.task.OUTPUT_TYPE == "loglikelihood_rolling"  # any length is read, window by window
-    if not rolling and one.limit is None and all(map(too_long, one.documents)):
+    if not rolling and one.limit is None and not one.items and all(map(too_long, one.documents)):
         least = min(overflow(samples[0]) for document in one.documents for samples in document.requests)
         raise UsageError(
             f"{one.source.path}: every item is longer than the model can read, by {least} tokens at least, also "
@@ -130,7 +142,7 @@ def requests_of(asked: Sequence[Asked]) -> list[Request]:
     return [r for one in asked for document in one.documents for samples in document.requests for r in samples]
 
 
-def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed: int) -> Asked:
+def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed: int, items: frozenset[str]) -> Asked:
     task = build(source)
     names = [f.name for f in task._filters]
     ladder = source.ladder or (source.filter or names[0],)
@@ -140,15 +152,16 @@ def _ask(source: TaskSource, spec: TaskSpec, form: Form, limit: int | None, seed
     _check_turns(task, source)
     one = Asked(
         source=source, spec=spec, task=task, ladder=ladder, form=form_of(source, form), limit=limit, seed=seed,
-        documents=(),
+        documents=(), items=items,
     )  # fmt: skip
     documents = tuple(_documents(one))
-    if not documents:
+    if not documents and not items:
         raise BadFileError(f"{source.path}: the task has no documents")
     _check_labels(source, documents)
     if source.pair_by and len(documents) > 1 and len({document.item for document in documents}) == 1:
         raise BadFileError(f"{source.path}: pair_by gives every document the same name; use what tells them apart")
-    _check_metric(one, documents[0])
+    if documents:  # none of the items may be of this file
+        _check_metric(one, documents[0])
     return replace(one, documents=documents)
 
 
@@ -209,7 +222,8 @@ def _documents(one: Asked, too_long: Callable[[Document], bool] | None = None) -
             document = _document(one, doc, number, shots, draw)
         if after is not None:
             one.task.sampler.rnd.setstate(after)  # the next item draws what it would have drawn anyway
-        yield document
+        if not one.items or document.item in one.items:
+            yield document
 
 
 def _document(one: Asked, doc: Any, number: int, shots: int, draw: Any) -> Document:
@@ -300,7 +314,7 @@ def _generation(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _lm_evals_world() -> Iterator[None]:
+def in_lm_evals_world() -> Iterator[None]:
     """lm-eval's seeds (some tasks draw at random while they load), without its log lines; all as before afterwards."""
     import datasets
 

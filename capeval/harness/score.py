@@ -16,11 +16,16 @@ from capeval.errors import BadFileError, not_among
 from capeval.harness.prepare import Asked, Document
 from capeval.harness.taskfile import blaming, templates_compiled_once
 from capeval.item_metrics import NOTHING, PERPLEXITIES, likeliest, pooled
+from capeval.marks import declined, ends_in, forgiven, marks_of
 from capeval.store.runs import as_records, number_repeats
 
 _REFUSALS = ("declined", "abstained")
 """Results that say of an answer whether it refuses. They are read from its beginning: how it ends does not matter."""
 _FAILED = "scoring failed"
+_BY_WORDS = {"exact_match": True, "em": True, "f1": False}
+"""Metrics that an answer's form can cost: whether all of the gold must be there to be forgiven."""
+_BY_NUMBER = ("same_number",)
+_CODE = "pass@"
 Replies = list[list[Reply]]
 """Per instance of a document, its samples."""
 
@@ -41,13 +46,24 @@ def records(asked: Sequence[Asked], replies: Sequence[Reply]) -> pd.DataFrame:
         with blaming(one.source), templates_compiled_once():
             rows += _score_file(one, following)
     frame = pd.DataFrame(rows)
-    frame["item"] = frame.groupby(["task", "setting"], sort=False)["item"].transform(number_repeats)
+    frame["item"] = frame.groupby(["task", "setting", "sample"], sort=False)["item"].transform(number_repeats)
     return as_records(frame)
 
 
 def _score_file(asked: Asked, following: Iterator[Reply]) -> list[dict[str, Any]]:
-    """Rows of one task file; filters see all its answers at once, as some of them need to."""
+    """Rows of one task file."""
     answers = [[[next(following) for _ in samples] for samples in d.requests] for d in asked.documents]
+    if not asked.source.each_sample:
+        return _score_answers(asked, answers)
+    rows = []
+    for number in range(max(len(samples) for document in answers for samples in document)):
+        one = [[samples[number : number + 1] for samples in document] for document in answers]
+        rows += [row | {"sample": number} for row in _score_answers(asked, one)]
+    return rows
+
+
+def _score_answers(asked: Asked, answers: Sequence[Replies]) -> list[dict[str, Any]]:
+    """A row per document; filters see all the file's answers at once, as some of them need to."""
     instances = []
     for document, given in zip(asked.documents, answers, strict=True):
         for instance, samples in zip(document.instances, given, strict=True):
@@ -97,7 +113,8 @@ def _row(asked: Asked, document: Document, replies: Replies) -> dict[str, Any]:
     }
     if flat[0].text is not None:
         worst = 1.0 if asked.spec.orientation == "lower" else 0.0
-        return row | _generated(flat, filtered[0], results, wrong=score == worst)
+        marks = _marks(asked, document.doc, flat[0].text, score)
+        return row | _generated(flat, filtered[0], results, wrong=score == worst) | marks
     return row | _scored(asked, document, flat)
 
 
@@ -190,6 +207,30 @@ def _generated(replies: list[Reply], filtered: Any, results: dict[str, Any], *, 
         "length": len(text),
         "flag": next((flag for flag, holds in reasons.items() if holds), "") if wrong else "",
     }
+
+
+def _marks(asked: Asked, doc: Any, text: str, score: float) -> dict[str, float | None]:
+    """What an answer's text shows beyond its score; code is no prose, and only whether it declines is read of it."""
+    if asked.metric.startswith(_CODE):
+        return {"declined": float(declined(text))}
+    if asked.metric in _BY_WORDS and asked.spec.orientation == "higher":
+        golds = _golds(asked.task, doc)
+        lenient = forgiven(text, golds, whole=_BY_WORDS[asked.metric]) if golds else math.nan
+    elif asked.metric in _BY_NUMBER:
+        lenient = max((ends_in(text, gold.rpartition("####")[2]) for gold in _golds(asked.task, doc)), default=math.nan)
+    else:
+        lenient = math.nan
+    return marks_of(text, score=score, lenient=lenient)
+
+
+def _golds(task: Any, doc: Any) -> list[str]:
+    """The references, where a task tells them as text or number; tasks are anybody's code."""
+    try:
+        target = task.doc_to_target(doc)
+    except Exception:
+        return []
+    listed = list(target) if isinstance(target, list | tuple) else [target]
+    return [str(gold) for gold in listed if isinstance(gold, str | int | float) and str(gold).strip()]
 
 
 def _scored(asked: Asked, document: Document, replies: list[Reply]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from capeval.errors import BadFileError, unknown
+from capeval.marks import marks_of
 from capeval.recordings.options import ImportOptions
 from capeval.recordings.scorers import SCORERS, Scored, score
 
@@ -109,9 +110,12 @@ def parse_score(value: Any, where: str, *, bounded: bool = True) -> float:
 
 
 def _record(answer: Answer, task: str, options: ImportOptions) -> dict[str, Any]:
-    value, extracted, flag = _judge(answer, options)
+    found = _judge(answer, options)
+    value = math.nan if found.score is None else float(found.score)
     text = answer.response if isinstance(answer.response, str) else None
     length = len(text) if answer.length is None and text is not None else answer.length
+    said = text if found.read is None else found.read
+    marks = marks_of(said, score=value, lenient=found.lenient) if said is not None else {}
     return {
         "task": task,
         "capability": options.capability,
@@ -125,29 +129,29 @@ def _record(answer: Answer, task: str, options: ImportOptions) -> dict[str, Any]
         "presentation": answer.presentation,
         "prompt_digest": answer.prompt_digest,
         "response": text if options.keep_text else None,
-        "extracted": extracted if options.keep_text else None,
+        "extracted": found.extracted if options.keep_text else None,
         "n_tokens": answer.n_tokens,
         "length": length,
-        "flag": flag,
+        "flag": found.flag,
+        **marks,
         "error": UNSCORED if math.isnan(value) else "",
     }
 
 
-def _judge(answer: Answer, options: ImportOptions) -> tuple[float, str | None, str]:
-    """Score, what was extracted, and the flag."""
+def _judge(answer: Answer, options: ImportOptions) -> Scored:
     if answer.judge is None and not options.scorer:
         value = parse_score(answer.score, answer.where, bounded=options.unit == "points")
         empty = isinstance(answer.response, str) and not answer.response.strip() and value == 0
-        return value, answer.extracted, "empty" if empty else answer.flag if value == 0 else ""
+        flag = "empty" if empty else answer.flag if value == 0 else ""
+        return Scored(score=value, extracted=answer.extracted, flag=flag)
     try:
-        found = answer.judge(answer.response) if answer.judge else score(options.scorer, answer.response, answer.gold)
+        return answer.judge(answer.response) if answer.judge else score(options.scorer, answer.response, answer.gold)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         rule = f"the scorer '{options.scorer}'" if options.scorer else "the benchmark's own rule"
         raise BadFileError(
             f"{answer.where}: {rule} can't judge this row ({type(error).__name__}: {error}). "
             "--map response=COLUMN and --gold COLUMN say what a scorer (--scorer NAME) reads."
         ) from error
-    return math.nan if found.score is None else float(found.score), found.extracted, found.flag
 
 
 def _known_scorer(name: str) -> None:

@@ -9,11 +9,13 @@ whose spec (metric, unit, clusters) holds for it, so what is imported counts exa
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from capeval.digest import digest
+from capeval.marks import ends_in, forgiven
 from capeval.recordings.scorers import Scored, score
+from capeval.recordings.scorers.reading import UNANSWERABLE
 from capeval.recordings.sources.rows import measured
 
 Columns = Mapping[str, Any]
@@ -51,17 +53,20 @@ SETS = {  # task → (scorer of an extracted answer, file of zero_shot_cot, of p
     "coin_flip": ("exact", "coin_flip", "coin_flip"),
     "last_letters": ("exact", "last_letters", "last_letters"),
 }
-UNANSWERABLE = "Not in background."
 
 
 def answer_of(scorer: str) -> Callable[[Columns, Any], Scored]:
-    """The rule for an answer that was already extracted (`pred`): by `scorer`; a blank one is wrong, and says why."""
+    """The rule for an answer that was already extracted (`pred`): by `scorer`; a blank one is wrong, and says why.
+
+    Its form is forgiven in what was said: where that ends in the gold, the extraction missed it.
+    """
 
     def judge(row: Columns, said: Any) -> Scored:
-        taken = row["pred"]
+        taken, whole, gold = row["pred"], str(said or ""), str(row["gold"])
+        lenient = ends_in(whole, gold) if scorer == "number" else forgiven(whole, [gold], whole=True)
         if taken is None or not str(taken).strip():
-            return Scored(score=0.0, extracted=None, flag="unextracted" if str(said or "").strip() else "empty")
-        return score(scorer, str(taken), str(row["gold"]))
+            return Scored(score=0.0, extracted=None, flag="unextracted" if whole.strip() else "empty", lenient=lenient)
+        return replace(score(scorer, str(taken), gold), lenient=lenient)
 
     return judge
 

@@ -34,7 +34,7 @@ FORMAT = 1
 _TEXT = ("task", "capability", "setting", "subset", "item", "cluster", "shots", "presentation", "prompt_digest",
          "finish", "flag", "error", "rung")  # fmt: skip
 _OPTIONAL_TEXT = ("response", "extracted")
-_NUMBERS = ("score", "gold_logprob", "n_tokens", "length", "lenient", "steps", "slips")
+_NUMBERS = ("score", "gold_logprob", "n_tokens", "length", "lenient", "steps", "slips", "declined")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

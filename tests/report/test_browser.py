@@ -138,10 +138,11 @@ def test_numbers_are_written_as_in_the_terminal(page: Page, trace: Trace) -> Non
     width = len(cells) // len(rows)
     for place, row in enumerate(rows):
         effect = trace.effects.iloc[row]
-        difference, p, answer = (cells[place * width + column] for column in (4, 6, 9))
+        difference, p, grade, answer = (cells[place * width + column] for column in (4, 6, 8, 9))
         assert difference.startswith(signed(effect["delta"], effect["unit"]))
         assert interval(effect["low"], effect["high"], effect["unit"]) in difference
         assert p == short_p(effect["p_adjusted"])
+        assert grade == effect["grade"] in "BCD"
         assert effect["label"] in answer
 
 
@@ -222,6 +223,19 @@ def test_sorting_turns_and_tells(page: Page, trace: Trace) -> None:
     assert page.run("return document.activeElement.dataset.sort") == "delta"
 
 
+def test_an_effect_over_training_runs_says_so(page: Page, trace: Trace) -> None:
+    effects = trace.effects
+    points = (effects["contrast"] == "base → code") & (effects["unit"] == "points")
+    page.click(f'#ledger tr[data-row="{effects[points].index[0]}"] .open-row')
+    facts = dict(zip(page.texts("tr.drill dt"), page.texts("tr.drill dd"), strict=True))
+    told = "+20.0 [+5.0, +35.0] points over 3 training runs; 40 % of one run's variance is the run's own"
+    assert facts["Over training seeds"] == f"{told}, the rest the items'"
+    assert facts["Readable at every end"].startswith("+25.0 points on 50 items that no end left truncated")
+    page.click(f'#ledger tr[data-row="{effects[effects["contrast"] == "sft → ppo"].index[0]}"] .open-row')
+    facts = page.texts("tr.drill dt")
+    assert facts.count("Over training seeds") == facts.count("Readable at every end") == 1
+
+
 def test_drill_down_shows_both_answers_as_text(page: Page, trace: Trace) -> None:
     flips = trace.flips[trace.flips["kind"] == "edge"]
     first = flips.iloc[0]
@@ -233,6 +247,7 @@ def test_drill_down_shows_both_answers_as_text(page: Page, trace: Trace) -> None
     assert effects.loc[row, "sentence"] in drill
     assert effects.loc[row, "method"] in drill
     facts = dict(zip(page.texts("tr.drill dt"), page.texts("tr.drill dd"), strict=True))
+    assert facts["Evidence grade"] == f"{effects.loc[row, 'grade']}: {effects.loc[row, 'grade_reason']}"
     assert facts["Standard error"] == f"{effects.loc[row, 'se'] * 100:.1f} points"
     for name, ends in (
         ("95 % interval", ("low", "high")),

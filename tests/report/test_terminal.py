@@ -86,6 +86,14 @@ def test_confounded_effects_are_marked_and_say_by_what(trace: Trace) -> None:
     assert "n = 60 †" in only
 
 
+def test_the_grade_stands_before_the_answer(trace: Trace) -> None:
+    text = _printed(print_trace, trace)
+    assert "  B  ▲ gained" in text and "  B  ▼ lost" in text
+    assert "Grade, before each answer: A seeds and a control, B adjusted p" in text
+    graded = replace(trace, effects=trace.effects.assign(grade="A"))
+    assert "  A  ▲ gained" in _printed(print_trace, graded)
+
+
 def test_a_benchmark_of_subtasks_shows_both_intervals(trace: Trace) -> None:
     within = trace.effects[trace.effects["kind"] == "within"].assign(low_clustered=0.124, high_clustered=0.306)
     lines = _printed(print_effects, within).splitlines()

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from capeval.marks import forgiven
 from capeval.recordings.scorers.scored import ABSENT, EMPTY, UNEXTRACTED, Scored, judged
 
 _IN_PARENTHESES = re.compile(r"\(([A-E])\)")
@@ -43,8 +45,10 @@ def letter(output: str | None, gold: Any) -> Scored:
         return ABSENT
     if not output.strip():
         return EMPTY
-    found = _letters(output)
-    return judged(found[0] == str(gold).strip(" ()"), found[0]) if found else UNEXTRACTED
+    found, lenient = _letters(output), forgiven(output, [str(gold)], whole=True)
+    if not found:
+        return replace(UNEXTRACTED, lenient=lenient)
+    return judged(found[0] == str(gold).strip(" ()"), found[0], lenient)
 
 
 def bbq(output: str | None, gold: Any) -> Scored:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from capeval.marks import ends_in, forgiven
 from capeval.recordings.scorers.scored import ABSENT, EMPTY, UNEXTRACTED, Scored, alternatives, judged
 
 _BBH = re.compile(r"(?<=the answer is )(.*)(?=.)")
@@ -31,12 +34,12 @@ def bbh_cot(output: str | None, gold: Any) -> Scored:
 
 def gsm8k_strict(output: str | None, gold: Any) -> Scored:
     """The number after the first "The answer is " (8-shot CoT) or "#### " (fine-tuned style)."""
-    return _compare(output, gold, _strict_answer, _ignore)
+    return _compare(output, gold, _strict_answer, _ignore, _by_last_number)
 
 
 def gsm8k_flexible(output: str | None, gold: Any) -> Scored:
     """The last number in the output."""
-    return _compare(output, gold, _flexible_answer, _ignore)
+    return _compare(output, gold, _flexible_answer, _ignore, _by_last_number)
 
 
 def number(output: Any, gold: Any) -> Scored:
@@ -50,9 +53,11 @@ def number(output: Any, gold: Any) -> Scored:
     if not str(output).strip():
         return EMPTY
     mine, wanted = parse_number(str(output)), parse_number(str(gold))
+    lenient = ends_in(str(output), str(gold))
     if mine is None:
-        return UNEXTRACTED
-    return judged(wanted is not None and math.isclose(mine, wanted, rel_tol=1e-6, abs_tol=1e-9), f"{mine:g}")
+        return replace(UNEXTRACTED, lenient=lenient)
+    right = wanted is not None and math.isclose(mine, wanted, rel_tol=1e-6, abs_tol=1e-9)
+    return judged(right, f"{mine:g}", lenient)
 
 
 def parse_number(text: str) -> float | None:
@@ -61,15 +66,31 @@ def parse_number(text: str) -> float | None:
     return float(found.group(0).replace(",", "")) if found else None
 
 
-def _compare(output: str | None, gold: Any, extract: Any, normalise: Any = str) -> Scored:
+def _by_words(output: str, golds: list[str]) -> float:
+    return forgiven(output, golds, whole=True)
+
+
+def _by_last_number(output: str, golds: list[str]) -> float:
+    return max(ends_in(output, gold) for gold in golds)
+
+
+def _compare(
+    output: str | None,
+    gold: Any,
+    extract: Any,
+    normalise: Any = str,
+    forgiving: Callable[[str, list[str]], float] = _by_words,
+) -> Scored:
     if output is None:
         return ABSENT
     if not output.strip():
         return EMPTY
     answer = extract(output)
+    golds = alternatives(gold)
+    lenient = forgiving(output, golds)
     if answer is None:
-        return UNEXTRACTED
-    return judged(any(normalise(answer) == normalise(g) for g in alternatives(gold)), answer)
+        return replace(UNEXTRACTED, lenient=lenient)
+    return judged(any(normalise(answer) == normalise(g) for g in golds), answer, lenient)
 
 
 def _bbh_answer(text: str) -> str | None:

@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from capeval.marks import best_recall, declined
 from capeval.recordings.scorers.scored import ABSENT, EMPTY, Scored, alternatives, first_line, judged
 
+UNANSWERABLE = "Not in background."
+"""Gold of the questions that the text doesn't answer, in the recorded SQuAD v2."""
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = set(string.punctuation)
 
@@ -27,22 +30,22 @@ def normalise_squad(text: str) -> str:
 
 def squad_em(output: str | None, gold: Any) -> Scored:
     """1 when the first line equals one of the gold answers after normalisation."""
-    return _best(output, gold, lambda a, g: float(normalise_squad(a) == normalise_squad(g)))
+    return _best(output, gold, lambda a, g: float(normalise_squad(a) == normalise_squad(g)), whole=True)
 
 
 def squad_f1(output: str | None, gold: Any) -> Scored:
     """Token F1 of the first line with the best gold answer."""
-    return _best(output, gold, _squad_f1)
+    return _best(output, gold, _squad_f1, whole=False)
 
 
 def drop_em(output: str | None, gold: Any) -> Scored:
     """DROP's exact match with the best reference; `|` separates references that are alternatives."""
-    return _best(output, _drop_references(gold), lambda a, g: drop_metrics(a, g)[0])
+    return _best(output, _drop_references(gold), lambda a, g: drop_metrics(a, g)[0], whole=True)
 
 
 def drop_f1(output: str | None, gold: Any) -> Scored:
     """DROP's F1 (0 when the gold number is not among the answer's) with the best reference."""
-    return _best(output, _drop_references(gold), lambda a, g: drop_metrics(a, g)[1])
+    return _best(output, _drop_references(gold), lambda a, g: drop_metrics(a, g)[1], whole=False)
 
 
 def drop_metrics(answer: str | list[str], gold: str | list[str]) -> tuple[float, float]:
@@ -87,13 +90,18 @@ def is_number(text: str) -> bool:
     return True
 
 
-def _best(output: str | None, gold: Any, metric: Any) -> Scored:
+def _best(output: str | None, gold: Any, metric: Any, *, whole: bool) -> Scored:
+    """The best reference's score; with the form forgiven, how much of one the first line holds, in any other words."""
     if output is None:
         return ABSENT
     answer = first_line(output)
     if not answer:
         return EMPTY
-    return judged(max(metric(answer, g) for g in alternatives(gold)), answer)
+    golds = alternatives(gold)
+    lenient = best_recall(answer, golds, whole=whole)
+    if UNANSWERABLE in golds and declined(answer):
+        lenient = 1.0  # says in other words that the text has no answer
+    return judged(max(metric(answer, g) for g in golds), answer, lenient, read=answer)
 
 
 def _squad_f1(answer: str, gold: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -15,6 +16,10 @@ class Scored:
     """The answer that was taken from the output; None when none could be taken."""
     flag: str = ""
     """`empty`, `unextracted` or '': one of `columns.FLAGS`."""
+    lenient: float = math.nan
+    """The score with the answer's form forgiven; NaN where form can't cost anything, or nobody can say."""
+    read: str | None = None
+    """The part of the output that was judged, where it isn't all of it."""
 
 
 ABSENT = Scored(score=None, extracted=None)
@@ -27,9 +32,10 @@ UNEXTRACTED = Scored(score=0.0, extracted=None, flag="unextracted")
 """The model said something in which no answer could be found: wrong, and flagged."""
 
 
-def judged(value: float, extracted: str) -> Scored:
+def judged(value: float, extracted: str, lenient: float = math.nan, read: str | None = None) -> Scored:
     """A score for an answer that was found; an empty answer is flagged."""
-    return Scored(score=float(value), extracted=extracted, flag="" if extracted.strip() else "empty")
+    flag = "" if extracted.strip() else "empty"
+    return Scored(score=float(value), extracted=extracted, flag=flag, lenient=lenient, read=read)
 
 
 def first_line(text: str) -> str:

@@ -13,8 +13,11 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
+from capeval.marks import recalled
 from capeval.recordings.scorers.reading import aligned_f1
 from capeval.recordings.scorers.scored import ABSENT, EMPTY, Scored, judged
+from capeval.sums import NUMBER
+from capeval.sums import to_number as read_number
 
 _SCALES = (("hundred", 100.0), ("thousand", 1e3), ("million", 1e6), ("billion", 1e9), ("percent", 0.01))
 _SIGNS = str.maketrans("", "", "'\"\\$€£¥%(),[]")
@@ -86,7 +89,24 @@ def _judge(output: Any, gold: Any, which: int) -> Scored:
     if len(spans) == 1 and not scale and "%" not in bare and reads_as_number(bare):
         value = to_number(bare)
         tries += [f"{value:.4f}"] if value is not None else []
-    return judged(max(_em_and_f1(text, wanted) for text in tries)[which], "; ".join(spans))
+    said = "; ".join(spans)
+    lenient = float(all(_held(str(part), said) for part in golds))
+    return judged(max(_em_and_f1(text, wanted) for text in tries)[which], said, lenient)
+
+
+def _held(gold: str, said: str) -> bool:
+    """Whether an answer holds a gold span in any words, or a gold number whatever its scale and rounding."""
+    wanted = read_number(gold)
+    if wanted is None:
+        return recalled(said, gold) == 1
+    shown = [(to_value, text) for text in NUMBER.findall(said) if (to_value := read_number(text)) is not None]
+    return any(value == wanted or _rounds_to(wanted, value, text) for value, text in shown)
+
+
+def _rounds_to(wanted: float, value: float, text: str) -> bool:
+    """16.23 may be given as 16.2, and 38.98 as 39; not 1.6 as 2."""
+    places = len(text.partition(".")[2])
+    return round(wanted, places) == value and abs(wanted - value) <= 0.02 * abs(wanted)
 
 
 def _with_scale(text: str, scale: str) -> str:

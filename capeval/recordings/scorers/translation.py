@@ -16,13 +16,18 @@ BETA = 2
 
 
 def chrf(output: str | None, gold: Any) -> Scored:
-    """chrF of the whole output with the best reference. An empty output scores 0 and is flagged."""
+    """chrF of the whole output with the best reference. An empty output scores 0 and is flagged.
+
+    With the form forgiven it is that of the best line: what was written around the translation costs nothing.
+    """
     if output is None:
         return ABSENT
     answer = output.strip()
     if not answer:
         return EMPTY
-    return judged(max(sentence_chrf(answer, reference) for reference in alternatives(gold)), answer)
+    references = alternatives(gold)
+    lenient = max((sentence_chrf(line, r) for line in answer.splitlines() for r in references), default=0.0)
+    return judged(max(sentence_chrf(answer, reference) for reference in references), answer, lenient)
 
 
 def sentence_chrf(hypothesis: str, reference: str) -> float:

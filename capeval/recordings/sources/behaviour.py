@@ -11,6 +11,7 @@ from typing import Any
 
 from capeval.digest import digest
 from capeval.errors import MissingError
+from capeval.marks import declined
 from capeval.recordings.benchmarks import BENCHMARKS
 from capeval.recordings.scorers import Scored, score
 from capeval.recordings.scorers.choices import MIN_SENTENCE, sentence_part
@@ -122,7 +123,10 @@ def _plain(text: str) -> str:
 def _samples(
     output: dict[str, Any], task: str, item: str, judge: Callable[[Any], Scored], cluster: str
 ) -> Iterator[Row]:
-    """One record a sample; the answers are cut in the recording, so their length is left out."""
+    """One record a sample; the answers are cut in the recording, so their length is left out.
+
+    Whether they decline is read from their beginning all the same.
+    """
     for sample, said in enumerate(output["outputs"]):
         yield row(
             node=output["model"],
@@ -133,6 +137,7 @@ def _samples(
             output=None,
             cluster=cluster,
             sample=sample,
+            declined=float(declined(said or "")),
         )
 
 

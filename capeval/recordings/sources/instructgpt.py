@@ -12,7 +12,7 @@ from pathlib import Path
 from capeval.digest import digest
 from capeval.recordings.benchmarks import BENCHMARKS
 from capeval.recordings.scorers import score
-from capeval.recordings.sources.rows import Row, item_keys, measured, read_jsonl, row
+from capeval.recordings.sources.rows import Row, item_keys, marked, measured, read_jsonl, row
 
 FOLDER = "recorded/instructgpt_autoeval"
 STAGES = {"gpt": "gpt", "sft": "sft", "ppo-noptx": "ppo", "ppo-ptx": "ppo-ptx"}
@@ -62,15 +62,17 @@ def _reading(folder: Path, file: str, tasks: tuple[tuple[str, str], ...]) -> Ite
     for output in read_jsonl(folder / f"{file}.outputs.jsonl"):
         item = items[output["id"]]
         for task, scorer in tasks:
+            scored = score(scorer, output["output"], item["gold"])
             yield row(
                 node=node_name(output["model"]),
                 task=task,
                 setting=SETTINGS[output["setting"]],
                 item=keys[output["id"]],
-                scored=score(scorer, output["output"], item["gold"]),
+                scored=scored,
                 output=output["output"],
                 cluster=rule.cluster(item),
                 subset=rule.subset(item) if task == rule.task else "",
+                **marked(scored, output["output"]),
             )
 
 
@@ -79,6 +81,7 @@ def _truthfulqa(folder: Path) -> Iterator[Row]:
     for output in read_jsonl(folder / "truthful_qa.outputs.jsonl"):
         text = output["output"]
         found = {task: score(task, output, None) for task in JUDGED}
+        shown = {task: marked(scored, text) for task, scored in found.items()}
         found["truthfulqa_length"] = measured(len(text.strip()), text)
         for task, scored in found.items():
             yield row(
@@ -88,6 +91,7 @@ def _truthfulqa(folder: Path) -> Iterator[Row]:
                 item=keys[output["id"]],
                 scored=scored,
                 output=text,
+                **shown.get(task, {}),
             )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from capeval.errors import MissingError
 from capeval.recordings.benchmarks import BENCHMARKS, SETS, answer_of
-from capeval.recordings.sources.rows import Row, item_keys, read_jsonl, row
+from capeval.recordings.sources.rows import Row, item_keys, marked, read_jsonl, row
 
 ERROR_EMPTY = "api: empty output"
 PROGRAMS = {  # file of program_of_thoughts → (task, setting)
@@ -96,15 +96,17 @@ def _bbh(data: Path) -> Iterator[Row]:
         if output["id"] is None:
             continue
         setting = output["setting"].removeprefix("3-shot-")
+        scored = rule.judge(output, output["output"])
         yield row(
             node=output["model"],
             task="bbh",
             setting=setting,
             item=keys[output["id"]],
-            scored=rule.judge(output, output["output"]),
+            scored=scored,
             output=output["output"],
             cluster=rule.cluster(output),
             shots="bbh-3-shot",
+            **marked(scored, output["output"]),
         )
 
 
@@ -126,32 +128,40 @@ def _tatqa(folder: Path) -> Iterator[Row]:
             cluster=rule.cluster(both),
             shots=f"pot-few-shot-for-{model}",
             error=ERROR_EMPTY if failed else "",
+            **marked(scored, output["output"]),
         )
 
 
 def _extracted(path: Path, task: str, setting: str, scorer: str, keys: dict[str, str]) -> Iterator[Row]:
-    """Sources that recorded the extracted answer (`pred`): it is compared anew, by value where it is a number."""
+    """Sources that recorded the extracted answer (`pred`): it is compared anew, by value where it is a number.
+
+    A program has no marks: its lines are no sentences, and its result stands outside of it.
+    """
     judge = answer_of(scorer)
     for output in read_jsonl(path):
+        scored = judge(output, output["output"])
         yield row(
             node=output["model"],
             task=task,
             setting=setting,
             item=keys[output["id"]],
-            scored=judge(output, output["output"]),
+            scored=scored,
             output=output["output"],
             shots=f"pot-{setting}" if setting == "few-shot-pot" else "",
+            **marked(scored, None if setting.endswith("pot") else output["output"]),
         )
 
 
 def _tuned(path: Path, keys: dict[str, str]) -> Iterator[Row]:
     for output in read_jsonl(path):
         node, setting = TUNED[output["model"]]
+        scored = BENCHMARKS["gsm8k_openai_2021"].judge(output, output["output"])
         yield row(
             node=node,
             task="gsm8k",
             setting=setting,
             item=keys[output["id"]],
-            scored=BENCHMARKS["gsm8k_openai_2021"].judge(output, output["output"]),
+            scored=scored,
             output=output["output"],
+            **marked(scored, output["output"]),
         )

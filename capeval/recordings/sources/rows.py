@@ -11,6 +11,7 @@ import pandas as pd
 
 from capeval.digest import digest
 from capeval.errors import BadFileError, MissingError
+from capeval.marks import marks_of
 from capeval.recordings.scorers import Scored
 from capeval.store.runs import number_repeats
 
@@ -48,7 +49,10 @@ def item_keys(documents: Iterable[tuple[str, Any, Any]]) -> dict[str, str]:
 
 
 def row(*, node: str, task: str, setting: str, item: str, scored: Scored, output: str | None, **more: Any) -> Row:
-    """One record; `output` gives the answer's length in characters, None leaves it missing."""
+    """One record; `output` gives the answer's length in characters, None leaves it missing.
+
+    Marks of the text (`marked`) come with `more`, where the output is the text.
+    """
     return {
         "node": node,
         "task": task,
@@ -59,6 +63,13 @@ def row(*, node: str, task: str, setting: str, item: str, scored: Scored, output
         "length": None if output is None else len(output.strip()),
         **more,
     }
+
+
+def marked(scored: Scored, output: str | None) -> Row:
+    """The marks of an answer whose text is at hand; none for an absent one."""
+    if output is None or scored.score is None:
+        return {}
+    return marks_of(output if scored.read is None else scored.read, score=scored.score, lenient=scored.lenient)
 
 
 def measured(value: float, output: str) -> Scored:

@@ -70,13 +70,13 @@ function flipList(row) {
 function flipCard(flip) {
   const side = (name, score, flag, text) => make("div", {}, make("strong", {}, name), make("span", { class: "small" }, ` score ${flipScore(score)}${flag ? ` · ${flag}` : ""}`), make("pre", {}, text === null ? "(no text)" : text || "(empty)"));
   return make("article", { class: "flip" },
-    make("header", {}, make("span", {}, `item ${flip.item}`), flip.cluster ? make("span", {}, flip.cluster) : ""),
+    make("header", {}, make("span", {}, `item ${flip.item}`), flip.cluster ? make("span", {}, flip.cluster) : "", flip.cause ? make("span", {}, `cause: ${flip.cause}`) : ""),
     make("div", { class: "sides" }, side(flip.parent, flip.parent_score, flip.parent_flag, flip.parent_response), side(flip.child, flip.child_score, flip.child_flag, flip.child_response)));
 }
 
 function digestTable(flips) {
-  const head = ["item", "cluster", flips[0].parent, flips[0].child, "flags"];
-  const body = flips.map((flip) => make("tr", {}, [flip.item, flip.cluster || "–", flipScore(flip.parent_score), flipScore(flip.child_score),
+  const head = ["item", "cluster", flips[0].parent, flips[0].child, "cause", "flags"];
+  const body = flips.map((flip) => make("tr", {}, [flip.item, flip.cluster || "–", flipScore(flip.parent_score), flipScore(flip.child_score), flip.cause || "–",
     [flip.parent_flag, flip.child_flag].some(Boolean) ? `${flip.parent_flag || "–"} → ${flip.child_flag || "–"}` : "–"].map((text) => make("td", {}, text))));
   return make("div", { class: "digests scroll", tabindex: 0, role: "region", "aria-label": "Changed items" },
     make("table", {}, make("thead", {}, make("tr", {}, head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, body)));
