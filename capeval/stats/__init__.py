@@ -16,6 +16,8 @@
 | `power`           | what this many items could have shown; how many items and training runs an effect takes     |
 | `selective`       | risk against coverage, for whoever may abstain                                              |
 | `seeds`           | effects over training runs, and how much of their spread is the run's own                   |
+| `factorial`       | two stages crossed: what each does, and both together                                       |
+| `path`            | along a path of models: who adds the most, and what is left of it                           |
 | `answers`         | gained, lost, equivalent or can't tell                                                      |
 | `unlock`          | whether a parent, asked otherwise, solves what its child newly solves                       |
 | `pass_at_k`       | one item's chance of a right answer among k samples                                         |
