@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from capeval.harness.inventory import data as data
     from capeval.pipeline import trace_built as trace_built
     from capeval.recordings import import_records as import_records
+    from capeval.rereading import read_chains as read_chains
     from capeval.runner import run as run
     from capeval.store.runs import Run as Run
     from capeval.store.runs import load_run as load_run
@@ -38,6 +39,7 @@ _DOORS = {
     "import_records": "capeval.recordings",
     "load_run": "capeval.store.runs",
     "load_trace": "capeval.store.traces",
+    "read_chains": "capeval.rereading",
     "run": "capeval.runner",
     "trace": "capeval.tracer",
     "trace_built": "capeval.pipeline",
