@@ -36,9 +36,11 @@ lint: setup      ## style, types, import floors
 bench: setup     ## side by side with lm-eval: same work, equal outputs, ratios
 	$(BIN)/python -m benchmarks.against_lm_eval
 
-validate: setup  ## minutes of simulation: coverage and size of every test and interval, printed, then checked
+validate: setup  ## minutes of simulation: every test and interval, then attribution, on planted truth; a miss fails
 	$(BIN)/python -m benchmarks.validate_stats
-	CAPEVAL_SLOW=1 $(BIN)/python -m pytest tests/stats/test_simulation.py
+	$(BIN)/python -m benchmarks.validate_change_point
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.planted
+	CAPEVAL_SLOW=1 $(BIN)/python -m pytest tests/stats/test_simulation.py tests/stats/test_change_point.py
 
 docs: setup      ## rebuild the pages that are written from tables (tasks/README.md, docs/data.md)
 	$(BIN)/python docs/build_tasks.py

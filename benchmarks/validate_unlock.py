@@ -12,6 +12,7 @@ a stage that injects lets it solve items by a coin of its own.
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,6 +59,8 @@ class Rates(NamedTuple):
     injected: float
     cant_tell: float
     delta: float
+    covered: float
+    """Share of the 95 % intervals that hold the mean difference over all repetitions."""
     n_new: float
 
 
@@ -101,8 +104,11 @@ def rates(world: World, *, reps: int = 400, seed: int = 0) -> Rates:
     found = [draw(world, rng) for _ in range(reps)]
     share = {answer: float(np.mean([one.answer == answer for one in found])) for answer in
              ("unlocked", "injected", "cant_tell")}  # fmt: skip
-    return Rates(**share, delta=float(np.nanmean([one.delta for one in found])),
-                 n_new=float(np.mean([one.n_new for one in found])))  # fmt: skip
+    matched = [one for one in found if one.n_control]
+    delta = float(np.mean([one.delta for one in matched])) if matched else math.nan
+    covered = float(np.mean([one.low <= delta <= one.high for one in matched])) if matched else math.nan
+    n_new = float(np.mean([one.n_new for one in found]))
+    return Rates(**share, delta=delta, covered=covered, n_new=n_new)
 
 
 GRID: dict[str, World] = {
@@ -117,6 +123,7 @@ GRID: dict[str, World] = {
     "null: guesses of one in four, eight tries": World(chance=0.25, tries=8, items=600),
     "null: confirmed by a second wording": World(confirm=2),
     "null: clusters of five": World(cluster=5),
+    "unlocked: a difference of about the margin": World(unlocked=0.115, items=600),
     "unlocked: four in ten items": World(unlocked=0.4),
     "unlocked: few items": World(unlocked=0.4, items=80),
     "unlocked: guesses of one in ten, two tries": World(unlocked=0.4, chance=0.1, tries=2),
@@ -135,12 +142,12 @@ def main() -> None:
     parser.add_argument("--reps", type=int, default=1000)
     args = parser.parse_args()
     print(f"{args.reps} repetitions, margin {MARGIN:g}\n")
-    print("| truth | unlocked | injected | can't tell | mean difference | new items |")
-    print("|---|---|---|---|---|---|")
+    print("| truth | unlocked | injected | can't tell | mean difference | covered | new items |")
+    print("|---|---|---|---|---|---|---|")
     for name, world in GRID.items():
         one = rates(world, reps=args.reps)
         print(f"| {name} | {one.unlocked:.1%} | {one.injected:.1%} | {one.cant_tell:.1%} | {one.delta:+.2f} "
-              f"| {one.n_new:.0f} |")  # fmt: skip
+              f"| {one.covered:.1%} | {one.n_new:.0f} |".replace("+nan", "–").replace("nan%", "–"))  # fmt: skip
 
 
 if __name__ == "__main__":

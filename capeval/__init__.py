@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from capeval.gating import gate as gate
     from capeval.harness.inventory import data as data
     from capeval.pipeline import trace_built as trace_built
+    from capeval.planner import plan as plan
     from capeval.recordings import import_records as import_records
     from capeval.rereading import read_chains as read_chains
     from capeval.runner import run as run
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from capeval.store.runs import load_run as load_run
     from capeval.store.traces import Trace as Trace
     from capeval.store.traces import load_trace as load_trace
+    from capeval.tracer import claims as claims
     from capeval.tracer import compare as compare
     from capeval.tracer import trace as trace
 
@@ -33,12 +35,14 @@ _DOORS = {
     "CapevalError": "capeval.errors",
     "Run": "capeval.store.runs",
     "Trace": "capeval.store.traces",
+    "claims": "capeval.tracer",
     "compare": "capeval.tracer",
     "data": "capeval.harness.inventory",
     "gate": "capeval.gating",
     "import_records": "capeval.recordings",
     "load_run": "capeval.store.runs",
     "load_trace": "capeval.store.traces",
+    "plan": "capeval.planner",
     "read_chains": "capeval.rereading",
     "run": "capeval.runner",
     "trace": "capeval.tracer",

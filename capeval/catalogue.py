@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from capeval.backends import BACKENDS
-from capeval.claims import load_claims
 from capeval.core import TaskSpec, Tree
+from capeval.literature import load_claims
 from capeval.recordings.scorers import SCORERS
 from capeval.suites import list_suites, load_suite
 from capeval.zoo import load_tree, tree_names

@@ -509,6 +509,47 @@ def claims_(
         print_claims(table, _console(), claim=claim)
 
 
+@cli.command()
+@click.argument("tree")
+@click.option("--trace", "folder", type=click.Path(path_type=Path), help="Pilot. [traces/TREE, or what the tree ships]")
+@click.option(
+    "--effect",
+    type=click.FloatRange(0, min_open=True),
+    metavar="POINTS",
+    help="True difference to find, in points of 100. [each task's margin]",
+)
+@click.option("--power", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.8, show_default=True)
+@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True)
+@click.option(
+    "--family",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Tests that share alpha: Holm asks alpha / N of the first.",
+)
+@_json
+def plan(tree: str, folder: Path | None, effect: float | None, as_json: bool, **aim: Any) -> None:
+    """What a tree lacks to be sure: branches, items, training seeds.
+
+    TREE is a shipped tree or a YAML file of yours. Items and seeds follow from how a pilot's vary: a small trace will
+    do. Without one, the branches can be planned all the same.
+
+    \b
+    capeval plan instructgpt
+    capeval plan instructgpt --effect 3 --family 12
+    capeval plan lab --trace traces/lab --json
+    """
+    from capeval.attribution.planning import Aim
+    from capeval.planner import plan as make_plan
+    from capeval.report.plan import print_plan
+
+    table = make_plan(tree, folder, Aim(effect=effect / 100 if effect else None, **aim))
+    if as_json:
+        _print_json({"tree": tree, "plan": table})
+    else:
+        print_plan(table, _console())
+
+
 @cli.command(name="list")
 @click.argument("what", type=click.Choice(["suites", "tasks", "trees", "backends", "scorers", "claims"]))
 @click.option("--suite", default="", help="With tasks: those of one suite.")

@@ -58,7 +58,7 @@ EFFECT_COLUMNS: dict[str, str] = {
     "high": "upper end of it",
     "p": "two-sided p",
     "p_adjusted": "after Benjamini-Hochberg within the family",
-    "mde": "smallest true difference that this many items would have shown with 80 % power",
+    "mde": "smallest true difference that these items would have shown with 80 % power, at the level of the adjusted p",
     "answer": "gained, lost, equivalent or cant_tell",
     "confounds": "what else differs between the ends, joined by '; '",
     "contrast": "name of the contrast",
@@ -376,14 +376,13 @@ UNLOCK_COLUMNS: dict[str, str] = {
     "n_control": "items that neither solves, as hard as some new one; 0: the new ones are held against guessing alone",
     "share_new": "share of the new ones that the parent solves when elicited, corrected for guessing",
     "share_control": "that share among the control items of equal difficulty, or missing",
-    "delta": "share_new − share_control; share_new alone without control items",
-    "low": "lower end of its 95 % interval",
+    "delta": "share_new − share_control, or missing",
+    "low": "lower end of the 95 % interval of delta; without control items, of share_new",
     "high": "upper end of it",
-    "low_equivalence": "lower end of the 1 − 2α interval that `injected` rests on",
-    "high_equivalence": "upper end of it",
+    "most": "upper end of the 1 − 2α interval of the same: `injected` where it is below the margin",
     "p": "of a delta of at most the margin; below α where the interval lies above the margin",
     "p_adjusted": "after Benjamini-Hochberg over all edges, tasks and settings",
-    "margin": "a difference inside ±margin counts as none",
+    "margin": "a smaller difference counts as none",
     "logprob": "difference of the gold's log-probability under the parent, new − control items, in nats, or missing",
     "answer": "unlocked, injected or cant_tell",
     "confounds": "what weakens the answer",
@@ -484,3 +483,17 @@ CLAIM_COLUMNS: dict[str, str] = {
     "sentence": "the verdict in words",
 }
 """What a tree says of the literature's claims: a row per claim, and one per test of it."""
+
+PLAN_COLUMNS: dict[str, str] = {
+    "about": "claim, design (2 × 2), control, items or seeds",
+    "what": "the claim, stage or contrast",
+    "task": "task, or missing where it is about none",
+    "setting": "how it was asked, or missing",
+    "problem": "what keeps it from being known",
+    "effect": "true difference that is to be found, in the score's unit",
+    "unit": "points or the metric's own unit",
+    "have": "items, or training runs",
+    "need": "items, or training runs, that it takes; missing where that is unknown",
+    "remedy": "what to do",
+}
+"""What is missing to identify what a tree is asked: a row per claim, branch and contrast."""

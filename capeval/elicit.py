@@ -61,17 +61,19 @@ def elicit(model: str, suite: str, items: Items, *, options: RunOptions | None =
     Raises:
         Everything that `runner.run` raises.
     """
-    what, wanted = _elicited(load_suite(suite), items)
+    options = options or RunOptions()
+    what, wanted = _elicited(load_suite(suite), items, chat=options.chat)
     return runner.run(model, what, options=options, items=wanted) if what.sources else None
 
 
-def _elicited(suite: Suite, items: Items) -> tuple[Suite, Items]:
+def _elicited(suite: Suite, items: Items, *, chat: bool) -> tuple[Suite, Items]:
     """The suite of the elicited settings, and which documents each is asked."""
     settings = {task.name: task.settings for task in suite.tasks}
     sources, asked = [], {}
     for base in suite.sources:
         if (base.task, base.setting) in items:
-            for source in harness.elicited(base, settings[base.task]):
+            templated = chat and base.presentation != "document"
+            for source in harness.elicited(base, settings[base.task], templated=templated):
                 sources.append(source)
                 asked[source.task, source.setting] = items[base.task, base.setting]
     tasks = tuple(

@@ -19,8 +19,8 @@ from capeval import elicit, rereading, runner
 from capeval.attribution.abstention import abstention_table
 from capeval.attribution.anatomy import anatomy_table
 from capeval.attribution.calibration import calibration_table
-from capeval.attribution.claim_items import Evidence
-from capeval.attribution.claims import claims_table
+from capeval.attribution.claims.items import Evidence
+from capeval.attribution.claims.table import claims_table
 from capeval.attribution.effects import ALPHA, ledger
 from capeval.attribution.factorial import factorial_table
 from capeval.attribution.flips import flip_table
@@ -34,11 +34,11 @@ from capeval.attribution.scores import rung_table, score_table
 from capeval.attribution.seeds import replica_table, with_seeds
 from capeval.attribution.summaries import with_summaries
 from capeval.attribution.unlock import unlock_table
-from capeval.claims import load_claims
 from capeval.core import Cell, Claims, Contrast, Link, Stage, TaskSpec, Tree
 from capeval.digest import digest_file
 from capeval.elicit import Items
 from capeval.errors import MissingError, PairingError, UsageError, unknown
+from capeval.literature import load_claims
 from capeval.store.provenance import made_with
 from capeval.store.runs import Run, as_records, load_node_records, load_run, with_node
 from capeval.store.traces import Trace, load_trace

@@ -29,7 +29,7 @@ def examples() -> list[tuple[str, list[str]]]:
 
 def test_every_command_prints_what_the_readme_says(tmp_path: Path) -> None:
     (tmp_path / "quiz.csv").write_text(QUIZ)
-    assert len(examples()) == 6
+    assert len(examples()) == 8
     for command, lines in examples():
         program, *args = shlex.split(command)
         assert program == "capeval"

@@ -145,6 +145,35 @@ def test_multiple_choice_asks_one_request_a_choice_and_takes_the_metrics_choice(
     frame = records([asked], [Reply(logprob=x, greedy=False) for x in (-3.0, -2.0, -5.0, -4.0)])
     assert frame["score"][0] == 0.0 and frame["extracted"][0] == "Tokyo"
     assert json.loads(frame["response"][0])[1] == ["Tokyo", -2.0]
+    assert frame["gold_logprob"][0] == -3.0  # Paris
+
+
+@pytest.mark.parametrize(
+    ("kind", "gold", "logprobs", "expected"),
+    [
+        ("multiple_choice", "1", (-3.0, -2.0), -2.0),
+        ("multiple_choice", "y", (-3.0, -2.0), -2.0),  # by its text
+        ("multiple_choice", "{{[0, 1]}}", (math.log(0.2), math.log(0.1)), math.log(0.3)),  # either is right
+        ("multiple_choice", "1", (-3.0, -math.inf), None),
+        ("loglikelihood", "y", (-2.5,), -2.5),
+        ("loglikelihood", "y", (-math.inf,), None),
+        ("loglikelihood_rolling", "y", (-2.5,), None),  # no answer, a text
+    ],
+)
+def test_the_right_answers_log_probability_is_kept(
+    own: Path, kind: str, gold: str, logprobs: tuple[float, ...], expected: float | None
+) -> None:
+    metric = "bits_per_byte" if kind == "loglikelihood_rolling" else "acc"
+    file = TASK[: TASK.index("generation_kwargs")].replace("generate_until", kind).replace("{{a}}", gold)
+    file = file.replace('"{{q}}"', '""') if metric != "acc" else file
+    choices = 'doc_to_choice: ["x", "y"]\n' if kind == "multiple_choice" else ""
+    (own / "own.yaml").write_text(f"{file}{choices}metric_list: [{{metric: {metric}, aggregation: mean}}]\n")
+    (own / "suite.yaml").write_text(
+        SUITE.replace("metric: exact_match", f"metric: {metric}" + (", unit: bits, binary: false" * (metric != "acc")))
+    )
+    asked = prepare(load(own), Form(), limit=1)
+    frame = records(asked, [Reply(logprob=x, greedy=True) for x in logprobs])
+    assert frame["gold_logprob"][0] == pytest.approx(math.nan if expected is None else expected, nan_ok=True)
 
 
 def test_bits_per_byte_are_the_items_own() -> None:

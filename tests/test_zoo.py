@@ -18,8 +18,11 @@ contrasts:
   - {kind: within, node: sft, settings: [cot, direct]}
 edges:
   "base -> sft": {confounds: [tokens], allow_different_shots: true}
+series:
+  - {name: data, axis: documents, nodes: {code: 30, base: 1, sft: 1e1}}
 tasks:
-  - {name: sums, capability: cot, metric: exact_match, margin: 0.05}
+  - {name: sums, capability: cot, metric: exact_match, margin: 0.05, continuous: sums-f1}
+  - {name: sums-f1, capability: cot, metric: f1, binary: false, headline: false}
 """
 
 
@@ -38,6 +41,9 @@ def test_a_tree_file_becomes_a_tree(tmp_path: Path) -> None:
     edge = tree.edges()[0]
     assert (edge.parent, edge.child, edge.confounds, edge.allow_different_shots) == ("base", "sft", ("tokens",), True)
     assert [c.name for c in tree.contrasts] == ["code → sft", "sft: cot − direct"]
+    [series] = tree.series
+    assert (series.name, series.axis) == ("data", "documents")
+    assert list(series.nodes.items()) == [("base", 1.0), ("sft", 10.0), ("code", 30.0)]  # in ascending order
 
 
 def test_a_childs_digest_covers_its_parent(tmp_path: Path) -> None:
@@ -50,6 +56,19 @@ def test_a_childs_digest_covers_its_parent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ("axis: documents, ", "", "series 'data' needs 'name' and 'axis'"),
+        ("axis: documents", "axes: documents", "series 'data': unknown key 'axes'"),
+        ("{code: 30,", "{cod: 30,", "series 'data': unknown node 'cod'; did you mean 'code'"),
+        ("{code: 30,", "{code: 1,", "every node needs a number above 0 of its own"),
+        ("{code: 30,", "{code: 0,", "every node needs a number above 0 of its own"),
+        ("{code: 30, ", "{", "a series takes 3 nodes; two are a contrast"),
+        (
+            "series:\n",
+            "series:\n  - {name: data, axis: x, nodes: {code: 3, base: 1, sft: 2}}\n",
+            "two series are called data",
+        ),
+        ("continuous: sums-f1", "continuous: sum-f1", "unknown task 'sum-f1'; did you mean 'sums-f1'"),
+        ("binary: false, ", "", "'continuous' names a task of the same items whose scores know degrees"),
         ("kind: code", "knd: code", r"stage 'code': unknown key 'knd'; did you mean 'kind'\?"),
         ("kind: code", "kind: cod", "stage 'code': kind must be one of base"),
         ("parent: code, cert", "parent: cde, cert", "unknown parent 'cde'; did you mean 'code'"),
@@ -91,7 +110,7 @@ def test_a_childs_digest_covers_its_parent(tmp_path: Path) -> None:
         ("margin: 0.05", "margin: .nan", r"'tasks\[0\].margin' is nan"),
         ("margin: 0.05", "margin: nan", "margin must be a number, not 'nan'"),
         ("margin: 0.05", "binary: maybe", "task 'sums': 'binary' must be true or false"),
-        ("margin: 0.05}", "margin: 0.05}\n  - {name: sums, capability: c, metric: m}", "two tasks are called sums"),
+        ("tasks:\n", "tasks:\n  - {name: sums, capability: c, metric: m}\n", "two tasks are called sums"),
     ],
 )  # fmt: skip
 def test_a_wrong_tree_file_is_named_with_key_and_remedy(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -6,7 +6,7 @@ or missing, by which rung of a ladder they were read). Where the answers differ 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -163,21 +163,38 @@ def _certain(parts: Sequence[pd.DataFrame], share: str, alpha: float) -> bool:
     return mcnemar_exact(int((a & ~b).sum()), int((b & ~a).sum())) <= alpha
 
 
-def read_otherwise(groups: Iterable[Sequence[pd.DataFrame]]) -> list[str]:
-    """Whether the ends' answers were found by different rungs of the ladder: a change of format, not of capability."""
-    largest, text = SHARE_GAP, ""
+def read_otherwise(groups: Iterable[Sequence[pd.DataFrame]], *, alpha: float = 0.05) -> list[str]:
+    """Whether the ends' answers became scores in other ways: a change of format, not of capability.
+
+    By rungs of the ladder that differ, and by answers that are right but for their form; by more than `SHARE_GAP`, or
+    certainly. Of several settings and rungs the largest difference is told.
+
+    Args:
+        groups: For each setting the cells of all ends, as `pairing.cells` makes them.
+        alpha: Level at which a smaller difference is certain (exact McNemar).
+    """
+    largest: dict[str, tuple[float, str]] = {}
     for parts in groups:
-        if any(not (part["rung"].to_numpy(object) != "").any() for part in parts):
-            continue  # an end without a ladder can't have moved on it
         shared = parts[0].index
         for part in parts[1:]:
             shared = shared if part.index.equals(shared) else shared[shared.isin(part.index)]
-        rungs = [part["rung"] for part in on_items(parts, shared)]
-        if not len(shared) or any((rung == "").all() for rung in rungs):
-            continue
-        for name in sorted(set().union(*(rung.unique() for rung in rungs)) - {""}):
-            found = [float((rung == name).mean()) for rung in rungs]
-            if max(found) - min(found) > largest:
-                largest = max(found) - min(found)
-                text = f"answers read otherwise: by {name} {' against '.join(f'{share:.0%}' for share in found)}"
-    return [text] if text else []
+        for words, ends in _readings(on_items(parts, shared)) if len(shared) else ():
+            found = [float(np.nanmean(end)) for end in ends]
+            gap, high, low = max(found) - min(found), ends[int(np.argmax(found))], ends[int(np.argmin(found))]
+            certain = mcnemar_exact(int((high > low).sum()), int((high < low).sum())) <= alpha
+            kind = words.partition(":")[0]
+            if (gap > SHARE_GAP or certain) and gap > largest.get(kind, (0.0, ""))[0] + 1e-9:
+                largest[kind] = gap, f"{words} {' against '.join(f'{share:.0%}' for share in found)}"
+    return [text for _, text in largest.values()]
+
+
+def _readings(parts: Sequence[pd.DataFrame]) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """(words, for every end an indicator of each item) of all ways in which answers of the same items were read."""
+    forms = [part["form"].to_numpy(float) for part in parts]
+    if all(np.isfinite(form).any() for form in forms):
+        yield "right but for their form:", forms
+    rungs = [part["rung"].to_numpy(object) for part in parts]
+    if any((rung == "").all() for rung in rungs):
+        return  # an end without a ladder can't have moved on it
+    for name in sorted({str(rung) for found in rungs for rung in set(found)} - {""}):
+        yield f"answers read otherwise: by {name}", [(rung == name).astype(float) for rung in rungs]

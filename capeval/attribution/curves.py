@@ -139,7 +139,8 @@ def _candidates(question: Question, tree: Tree, cells: Cells) -> Iterator[tuple[
             parts = [part[part.index.isin(own.index)] for part, own in zip(theirs, mine, strict=True)
                      if part is not None]  # fmt: skip
             yield other.name, spec_in(other, question.settings[0]), parts
-    if question.spec.binary or set(question.settings) & set(SUMMARIES):
+    thresholded = question.spec.binary or set(question.settings) & set(SUMMARIES)
+    if thresholded and all(part["gold_logprob"].notna().any() for part in mine):
         nats = replace(question.spec, binary=False, unit="nats", orientation="higher", chance=0.0)
         yield LOGPROB, nats, [part.assign(score=part["gold_logprob"]) for part in mine]
 

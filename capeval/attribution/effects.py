@@ -7,7 +7,7 @@ marginal one. Where the ends differ in how many answers were missing, cut or unr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from capeval.columns import EFFECT_COLUMNS
 from capeval.core import Contrast, TaskSpec, Tree
 from capeval.errors import PairingError
 from capeval.stats.answers import decide, inside_margin
-from capeval.stats.multiplicity import benjamini_hochberg
+from capeval.stats.multiplicity import benjamini_hochberg, levels
 from capeval.stats.paired import PairedDifference, paired_difference
 from capeval.stats.power import items_for_margin
 
@@ -58,7 +58,7 @@ def ledger(
             rows.append(row | {"confounds": "; ".join([*of_tree, *row["confounds"]])})
     rows += [_gap_row(gap, tree, alpha) for gap in gaps(tree, cells, tree.edges(), alpha=alpha)]
     frame = pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
-    return _answered(frame, alpha)
+    return _answered(frame, alpha, [row["detectable"] for row in rows])
 
 
 def _estimate(question: Question, spec: TaskSpec, cells: Cells, *, alpha: float, seed: int) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _numbers(result: PairedDifference, spec: TaskSpec, alpha: float) -> dict[str
         better, worse = worse, better
     return {
         "n": result.n, "gained": better, "lost": worse, "delta": result.delta, "low": result.low, "high": result.high,
-        "p": result.p, "mde": result.mde, "se": result.se, "n_clusters": result.n_clusters,
+        "p": result.p, "detectable": result.detectable, "se": result.se, "n_clusters": result.n_clusters,
         "low_clustered": result.low_clustered, "high_clustered": result.high_clustered, "method": result.method,
         "low_equivalence": result.low_equivalence, "high_equivalence": result.high_equivalence,
         "n_needed": items_needed(result.se, result.n, spec.margin, alpha=alpha),
@@ -163,13 +163,17 @@ def _certainty(tree: Tree, contrast: Contrast) -> str:
     return tree.stage(contrast.child).links[0].certainty
 
 
-def _answered(frame: pd.DataFrame, alpha: float) -> pd.DataFrame:
+def _answered(frame: pd.DataFrame, alpha: float, detectable: Sequence[Callable[[float], float]]) -> pd.DataFrame:
+    """Adjusted p, smallest detectable effects (`detectable`: each row's, at the level it is judged at) and answers."""
     frame = frame.copy()
+    judged_at = pd.Series(alpha, index=frame.index)
     # what can't be told whatever its p does not spend the family's error budget
     readable = frame["p"].astype(float).where(frame["reason"] == "")
     for family in frame["family"].unique():
         mine = frame["family"] == family
         frame.loc[mine, "p_adjusted"] = benjamini_hochberg(readable[mine].to_numpy(float))
+        judged_at[mine] = levels(readable[mine].to_numpy(float), alpha)
+    frame["mde"] = [of(level) for of, level in zip(detectable, judged_at.fillna(alpha), strict=True)]
     answers, labels, reasons, sentences = [], [], [], []
     for record in frame.to_dict("records"):
         row: dict[str, Any] = {str(key): value for key, value in record.items()}

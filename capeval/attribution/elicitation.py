@@ -45,18 +45,23 @@ class Groups:
     edge: Contrast
     spec: TaskSpec
     setting: str
+    confirming: str
+    """Another wording, in which the child is to give the same result; '' where the task has too few."""
     new: pd.Index
-    """Items that the child solves (in every wording and sample) and the parent does not."""
+    """Items that the child solves (also in the confirming wording, and in every sample) and the parent does not."""
     control: pd.Index
-    """Items that neither solves (the child in no wording or sample)."""
+    """Items that neither solves."""
     solvers: pd.Series
     """By item, how many of the other nodes solve it."""
-    child_tries: int
-    """Wordings in which the child was asked."""
     unconfirmed: int
-    """Items that the child solves in this setting and fails in another wording or sample: luck can't be told."""
+    """Items that the child solves in this setting and fails in the confirming one, or in a sample: it may be luck."""
     others: tuple[str, ...]
     """The nodes that say how hard an item is."""
+
+    @property
+    def child_tries(self) -> int:
+        """Settings in which the child was asked."""
+        return 2 if self.confirming else 1
 
     @property
     def score(self) -> pd.Series:
@@ -132,30 +137,36 @@ def ask_again(tree: Tree, cells: Cells, *, controls: int = CONTROLS) -> pd.DataF
 def _groups(
     tree: Tree, cells: Cells, edge: Contrast, spec: TaskSpec, setting: str, plain: Sequence[str]
 ) -> Groups | None:
-    parent = cells.get((edge.parent, spec.name, setting))
-    child = [part for one in plain if (part := cells.get((edge.child, spec.name, one))) is not None]
-    own = cells.get((edge.child, spec.name, setting))
-    if parent is None or own is None:
+    confirming = _confirming(setting, plain)
+    keys = [(edge.parent, setting), (edge.child, setting), *([(edge.child, confirming)] if confirming else [])]
+    found = [cells.get((node, spec.name, one)) for node, one in keys]
+    parts = [part["score"] for part in found if part is not None]
+    if len(parts) < len(keys):
         return None
-    shared = parent.index.intersection(own.index, sort=False)
-    tries = pd.concat([part["score"].reindex(shared) for part in child], axis=1)
-    first = pd.concat([parent["score"].reindex(shared), own["score"].reindex(shared)], axis=1)
-    known = first.notna().all(axis=1) & tries.notna().all(axis=1)
-    failed = known & (first.iloc[:, 0] == 0.0)
-    new = shared[failed & (tries == 1.0).all(axis=1)]
-    control = shared[failed & (tries == 0.0).all(axis=1)]
-    solved = shared[failed & (first.iloc[:, 1] > 0.0)]
+    scores = pd.concat(parts, axis=1, join="inner").dropna()
+    parent, child = scores.iloc[:, 0], scores.iloc[:, 1:]
+    new = scores.index[(parent == 0.0) & (child == 1.0).all(axis=1)]
+    control = scores.index[(parent == 0.0) & (child == 0.0).all(axis=1)]
+    solved = scores.index[(parent == 0.0) & (child.iloc[:, 0] > 0.0)]
     both = new.union(control, sort=False)
-    parts = {
+    others = {
         node: part["score"].reindex(both)
         for node in _witnesses(tree, edge)
         if (part := cells.get((node, spec.name, setting))) is not None and part["score"].reindex(both).notna().all()
     }
-    solvers = sum(parts.values(), pd.Series(0.0, index=both))
+    solvers = sum(others.values(), pd.Series(0.0, index=both))
     return Groups(
-        edge=edge, spec=spec, setting=setting, new=new, control=control, solvers=solvers, child_tries=len(child),
-        unconfirmed=len(solved) - len(new), others=tuple(parts),
+        edge=edge, spec=spec, setting=setting, confirming=confirming, new=new, control=control, solvers=solvers,
+        unconfirmed=len(solved) - len(new), others=tuple(others),
     )  # fmt: skip
+
+
+def _confirming(setting: str, plain: Sequence[str]) -> str:
+    """The next wording, where there are three: it confirms the child's solve, and the rest are tries of the parent.
+
+    A wording does one or the other: weights that are hardly changed say in the same wording what they said before.
+    """
+    return plain[(plain.index(setting) + 1) % len(plain)] if len(plain) > 2 else ""
 
 
 def _witnesses(tree: Tree, edge: Contrast) -> list[str]:

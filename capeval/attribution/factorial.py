@@ -32,7 +32,6 @@ from capeval.stats.paired import PairedDifference
 from capeval.stats.seeds import seed_interval
 
 CELLS = ("neither", "first", "second", "both")
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +202,7 @@ def _beyond_scale(asked: Asked, means: Sequence[float]) -> list[str]:
     """Whether two effects that add up would leave the scale: then less than their sum is all that is left to find."""
     neither, first, second, _ = means
     sum_ = first + second - neither
-    if asked.span is None or len(asked.settings) > 1 or not (sum_ > 1 + _ROUNDING or sum_ < -_ROUNDING):
+    if asked.span is None or len(asked.settings) > 1 or -asked.spec.margin <= sum_ <= 1 + asked.spec.margin:
         return []
     return [f"the scale ends: both effects added up would make {100 * sum_:.0f} points".replace("-", "−")]
 

@@ -20,11 +20,12 @@ from capeval.stats.paired import PairedDifference, paired_difference
 REFUSED_SHARE = 0.01
 """Up to this share of pairs with different shots is dropped and counted; above it the comparison is refused."""
 
-_NUMBERS = ("score", "gold_logprob")
+_NUMBERS = ("score", "gold_logprob", "lenient")
 _TEXTS = ("subset", "cluster", "shots", "presentation", "prompt_digest", "rung")
 
 Cells = Mapping[tuple[str, str, str], pd.DataFrame]
-"""(node, task or task:subset, setting) → a row per item, indexed by it: score, cluster, shots, presentation, flags."""
+"""(node, task or task:subset, setting) → a row per item, indexed by it: score, cluster, shots, presentation, flags, and
+`form`: whether the answer is better with its form forgiven, missing where nobody looked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +64,11 @@ def cells(records: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
     frame = records[[*keys, *_TEXTS, *_NUMBERS]].assign(
         **{flag: values.where(scored) for flag, values in flagged.items()}
     )
+    frame["form"] = (records["lenient"] > records["score"]).astype(float).where(scored & records["lenient"].notna())
     once = not frame.duplicated(keys).any()
     if not once:
         first = {c: "first" for c in _TEXTS}
-        means = {c: "mean" for c in (*_NUMBERS, *flagged)}
+        means = {c: "mean" for c in (*_NUMBERS, "form", *flagged)}
         frame = frame.groupby(keys, sort=False, observed=True).agg(first | means).reset_index()
     found: dict[tuple[str, str, str], pd.DataFrame] = {}
     for key, rows in frame.groupby(["node", "task", "setting"], sort=False, observed=True):

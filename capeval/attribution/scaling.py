@@ -32,6 +32,7 @@ from capeval.stats.trend import MIN_SIZES
 UNREADABLE = 0.10
 """Sizes whose share of missing, cut or unreadable answers differs by more than this differ in more than capability."""
 THRESHOLD_ONLY = "the score bends and its continuous companion does not: the threshold may make the jump"
+SLOPE_ONLY = "the score's slope is certain and its continuous companion's is not: the threshold may make it"
 NO_COMPANION = "no continuous metric beside it: a jump can't be told from the metric's threshold"
 CURVED = "bends, but from no single size on (not flat before, or not straight after)"
 
@@ -163,6 +164,8 @@ def _judged(row: dict[str, Any], alpha: float) -> dict[str, Any]:
         warnings.insert(0, CURVED)
     if bends and row["continuous"] and not row["continuous_p_change"] <= alpha:
         warnings.insert(0, THRESHOLD_ONLY)
+    elif row["continuous"] and row["p_adjusted"] <= alpha and row["continuous_low"] <= 0 <= row["continuous_high"]:
+        warnings.insert(0, SLOPE_ONLY)
     row["warning"] = "; ".join(warnings)
     return row | {"sentence": _sentence(row)}
 

@@ -125,12 +125,21 @@ def _why(row: Mapping[str, Any]) -> str:
 def _limits(row: Mapping[str, Any]) -> str:
     """What these items could have shown, and how many would settle the margin."""
     unit = str(row["unit"])
-    text = f"smallest effect that would have shown: {amount(row['mde'], unit, signed=False)}"
+    text = f"smallest effect that would have shown: {detectable(row['mde'], unit)}"
     if row["n_needed"] is not None and math.isfinite(row["n_needed"]):
         text += (
             f"; telling ±{amount(row['margin'], unit, signed=False)} takes about {round_up(row['n_needed']):,} items"
         )
     return text
+
+
+def detectable(mde: float, unit: str) -> str:
+    """The smallest effect that would have shown, in words.
+
+    >>> detectable(0.081, "points"), detectable(float("nan"), "points")
+    ('8.1 points', 'none of any size')
+    """
+    return amount(mde, unit, signed=False) if math.isfinite(mde) else "none of any size"
 
 
 def round_up(n: float) -> int:

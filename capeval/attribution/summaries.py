@@ -96,7 +96,8 @@ def _summary(summary: str, settings: Sequence[str], parts: Sequence[pd.DataFrame
         shared = shared[shared.isin(part.index)]
     aligned = [part.loc[shared] for part in parts]
     values = {column: _together_of(summary, settings, aligned, column) for column in ("score", "gold_logprob")}
-    flags = {flag: np.mean([part[flag].to_numpy(float) for part in aligned], axis=0) for flag in WHY_WRONG}
+    marks = (*WHY_WRONG, "form")
+    flags = {mark: np.mean([part[mark].to_numpy(float) for part in aligned], axis=0) for mark in marks}
     # the cells of two nodes pair only if every setting was shown alike
     alike = {column: _together(aligned, column) for column in ("shots", "presentation", "prompt_digest")}
     return aligned[0].assign(rung="", **values, **flags, **alike)

@@ -21,13 +21,14 @@ from capeval.attribution.elicitation import (
     plain_settings,
     shows_the_way,
 )
+from capeval.attribution.guessing import chance_of_guessing
 from capeval.attribution.pairing import Cells
 from capeval.attribution.pairing import cells as cells_of
 from capeval.attribution.sentences import amount
 from capeval.columns import UNLOCK_COLUMNS
 from capeval.core import Tree
 from capeval.stats.multiplicity import benjamini_hochberg
-from capeval.stats.unlock import Unlock, chance_of_any, matched_difference, unlock_answer, unlock_difference
+from capeval.stats.unlock import Unlock, matched_difference, unlock_answer, unlock_difference
 
 
 def unlock_table(
@@ -47,13 +48,13 @@ def unlock_table(
     """
     beyond = cells_of(elicited)
     everything = pd.concat([records, elicited], ignore_index=True) if len(elicited) else records
-    given = dict(tuple(everything.groupby(["node", "task"], sort=False))) if len(everything) else {}
+    of_task = dict(tuple(everything.groupby("task", sort=False))) if len(everything) else {}
     rows, found = [], []
     for one in groups(tree, cells):
         tries = _tries(one, cells, beyond)
         if tries is None:
             continue
-        rows.append(_compare(one, tries, given[one.edge.parent, one.spec.name], alpha=alpha))
+        rows.append(_compare(one, tries, of_task[one.spec.name], alpha=alpha))
         found.append((one, tries))
     adjusted = _adjusted([result.p for result in rows])
     table = [
@@ -75,8 +76,9 @@ class _Tries:
 def _tries(one: Groups, cells: Cells, beyond: Cells) -> _Tries | None:
     """None where the parent was asked in no other setting, or none of the new items."""
     parent, task = one.edge.parent, one.spec.name
-    own = [setting for node, name, setting in cells if (node, name) == (parent, task) and setting != one.setting]
-    own = [setting for setting in own if setting in plain_settings([*own, one.setting]) or shows_the_way(setting)]
+    own = [setting for node, name, setting in cells if (node, name) == (parent, task)]
+    own = [setting for setting in own if setting in plain_settings(own) or shows_the_way(setting)]
+    own = [setting for setting in own if setting not in (one.setting, one.confirming)]
     more = [s for node, name, s in beyond if (node, name) == (parent, task) and grew_from(s, one.setting)]
     more = [setting for setting in more if GOLD not in setting]
     both = one.new.union(one.control, sort=False)
@@ -92,7 +94,9 @@ def _tries(one: Groups, cells: Cells, beyond: Cells) -> _Tries | None:
 
 def _compare(one: Groups, tries: _Tries, given: pd.DataFrame, *, alpha: float) -> Unlock:
     new, control = (group[group.isin(tries.solved.index)] for group in (one.new, one.control))
-    chance = _chance(one, tries, given)
+    mine = given["setting"].isin(tries.settings) & (given["node"] == one.edge.parent)
+    asked = given[mine & given["item"].isin(tries.solved.index)]
+    chance = chance_of_guessing(asked, given, one.spec)
     labels = _clusters(given) if one.spec.cluster_role == "sampled" else pd.Series("", index=tries.solved.index)
     return unlock_difference(
         tries.solved[new].to_numpy(float), one.solvers[new].to_numpy(float),
@@ -101,23 +105,6 @@ def _compare(one: Groups, tries: _Tries, given: pd.DataFrame, *, alpha: float) -
         chance_new=chance[new].to_numpy(float), chance_control=chance[control].to_numpy(float),
         clusters_new=labels[new].to_numpy(object), clusters_control=labels[control].to_numpy(object),
     )  # fmt: skip
-
-
-def _chance(one: Groups, tries: _Tries, given: pd.DataFrame) -> pd.Series:
-    """By item, the chance that guessing is right in any try.
-
-    Tries that give the same answer are one guess: d different answers to m options are right by chance in d of m cases.
-    Where answers are not recorded, every try counts as a guess of its own, which corrects too much rather than too
-    little.
-    """
-    items, single = tries.solved.index, one.spec.chance
-    mine = given[given["setting"].isin(tries.settings) & given["item"].isin(items)]
-    of_items = mine.groupby("item", sort=False)["extracted"]
-    chance = of_items.size().map(lambda tries: chance_of_any(single, int(tries)))
-    if mine["extracted"].notna().any():
-        chance = pd.concat([chance, of_items.nunique() * single], axis=1).min(axis=1)
-    found: pd.Series = chance.reindex(items)
-    return found
 
 
 def _clusters(given: pd.DataFrame) -> pd.Series:
@@ -157,8 +144,7 @@ def _row(one: Groups, tries: _Tries, found: Unlock, p_adjusted: float, logprob: 
         "parent": one.edge.parent, "child": one.edge.child, "capability": one.spec.capability, "task": one.spec.name,
         "setting": one.setting, "elicited": ", ".join(tries.settings),
         **{key: getattr(found, key) for key in
-           ("n_new", "n_control", "share_new", "share_control", "delta", "low", "high", "low_equivalence",
-            "high_equivalence", "p", "margin")},
+           ("n_new", "n_control", "share_new", "share_control", "delta", "low", "high", "most", "p", "margin")},
         "p_adjusted": p_adjusted, "logprob": logprob, "answer": answer,
         "confounds": "; ".join(_confounds(one, tries, found)),
     }  # fmt: skip
@@ -172,8 +158,8 @@ def _confounds(one: Groups, tries: _Tries, found: Unlock) -> list[str]:
         text
         for text, holds in {
             "examples may teach the form of the answer": bool(examples),
-            "new solves are not confirmed by another wording": one.child_tries == 1,
-            f"{one.unconfirmed} solved in one wording and not in another, left out": one.unconfirmed > 0,
+            "new solves are not confirmed by another wording": not one.confirming,
+            f"{one.unconfirmed} new solves not confirmed, left out": one.unconfirmed > 0,
             f"{found.unmatched} new items without a control item as hard, left out": found.unmatched > 0,
             "too few control items as hard: held against guessing alone": not found.n_control,
             "no other node says how hard an item is": not one.others,
@@ -191,7 +177,13 @@ def _sentence(row: dict[str, Any]) -> str:
         control = amount(row["share_control"], "points", signed=False).removesuffix(" points")
         share += f" against {control} % of {row['n_control']} as hard"
     low, high = (amount(row[end], "points").removesuffix(" points") for end in ("low", "high"))
-    difference = f"{amount(row['delta'], 'points')} [{low}, {high}], margin ±{row['margin'] * 100:.0f}"
+    if not row["n_control"]:
+        difference = f"[{low}, {high}], margin {row['margin'] * 100:.0f}; too few items as hard to compare them with"
+        return (
+            f"{who}: {verdict} on {what}: asked otherwise ({row['elicited']}), the parent solves {share} beyond "
+            f"guessing ({difference})."
+        )
+    difference = f"{amount(row['delta'], 'points')} [{low}, {high}], margin {row['margin'] * 100:.0f}"
     return (
         f"{who}: {verdict} on {what}: asked otherwise ({row['elicited']}), the parent solves {share} beyond guessing "
         f"(difference {difference})."

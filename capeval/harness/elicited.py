@@ -33,7 +33,7 @@ _SCORED = {
 """Turns a task that generates into one that scores its gold."""
 
 
-def elicited(source: TaskSource, settings: Sequence[str]) -> list[TaskSource]:
+def elicited(source: TaskSource, settings: Sequence[str], *, templated: bool = False) -> list[TaskSource]:
     """The source in the elicited settings that make sense for it.
 
     - *k-shot*: up to `SHOTS` examples from where the task file says that examples come from, unless the suite shows
@@ -46,6 +46,7 @@ def elicited(source: TaskSource, settings: Sequence[str]) -> list[TaskSource]:
     Args:
         source: A source with a plain setting.
         settings: All settings of its task in the suite.
+        templated: Whether the checkpoint's chat template shows it; in plain text the gold stands behind a space.
 
     Raises:
         BadFileError, MissingError, UsageError: as `prepare`.
@@ -68,8 +69,9 @@ def elicited(source: TaskSource, settings: Sequence[str]) -> list[TaskSource]:
         found.append(otherwise("step by step", override={"gen_prefix": TRIGGER, "generation_kwargs": long}))
     sampled = {"generation_kwargs": generation | {"do_sample": True, "temperature": TEMPERATURE}, "repeats": SAMPLES}
     found.append(otherwise(f"best of {SAMPLES}", override=sampled, each_sample=True))
-    if _has_one_text(task):
-        found.append(otherwise(GOLD, override=_SCORED, filter="", ladder=(), metric="acc"))
+    if gold := _gold(task, "" if templated else task.config.target_delimiter):
+        override = _SCORED | {"doc_to_target": gold}
+        found.append(otherwise(GOLD, override=override, filter="", ladder=(), metric="acc"))
     return found
 
 
@@ -86,7 +88,9 @@ def _examples(task: Any) -> int:
     return 0 if asked & set(examples) else min(SHOTS, len(examples))
 
 
-def _has_one_text(task: Any) -> bool:
-    """Whether the right answer is one text, so that its probability can be asked for."""
-    target = task.doc_to_target(next(iter(task.eval_docs)))
-    return isinstance(target, str) and bool(target.strip())
+def _gold(task: Any, delimiter: str) -> str:
+    """Template of the right answer as it would follow the question; empty where it is not one text, or no template."""
+    template, target = task.config.doc_to_target, task.doc_to_target(next(iter(task.eval_docs)))
+    if not isinstance(template, str) or not isinstance(target, str) or not target.strip():
+        return ""
+    return delimiter + (f"{{{{{template}}}}}" if template in task.features else template)

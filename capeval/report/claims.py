@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from capeval.attribution.claim_verdicts import VERDICTS
+from capeval.attribution.claims.verdicts import VERDICTS
 from capeval.report.lines import lines, say
 from capeval.report.markdown import escape, table_of
 from capeval.report.words import clean, count_text, difference_text, interval, short_p

@@ -19,7 +19,8 @@ _TASK = 10
 STYLES = {"gained": "bold blue", "lost": "bold dark_orange", "increased": "magenta", "decreased": "magenta",
            "changed": "magenta", "equivalent": "bold", "can't tell": "dim", "pass": "bold blue",
            "fail": "bold dark_orange", "inconclusive": "dim", "supported": "bold blue",
-           "contradicted": "bold dark_orange", "undecided": "dim", "untestable": "dim"}  # fmt: skip
+           "contradicted": "bold dark_orange", "undecided": "dim", "untestable": "dim", "unlocked": "bold blue",
+           "injected": "bold blue"}  # fmt: skip
 _ASCII = str.maketrans({"→": "->", "−": "-", "–": "-", "·": "/", "▲": "+", "▼": "-", "↑": "^", "↓": "v", "↕": "~",
                         "…": "...", "✔": "+", "✘": "x", "±": "+/-", "α": "alpha", "×": "x", "≤": "<=",
                         "†": "!"})  # fmt: skip

@@ -1,18 +1,216 @@
-"""Where capabilities come from: for the page and for the terminal."""
+"""Where capabilities come from, for the page (waterfalls) and for the terminal (one line per capability).
+
+`capeval trace lab`
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
+from capeval.attribution.origin_words import SURE
+from capeval.report.lines import say
+from capeval.report.words import clean, count_text, delta, number, short_p, task_name
 from capeval.store.traces import Trace
 
+WIDE, HIGH = 240, 18
+"""Of one row of a waterfall, in pixels."""
+SHOWN = 12
+"""Waterfalls that one click opens; the rest is two clicks away."""
+ROWS = 12
+"""In the terminal."""
+Row = dict[str, Any]
 
-def story(trace: Trace) -> list[dict[str, Any]]:
-    """What the page's part shows, a row each; nothing where there is nothing to say."""
-    return []
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """One task and setting that one node gave, on all paths through it."""
+
+    shown: list[Row]
+    """Rows of the path that is drawn: the one with the most nodes, of these the one with the least left."""
+    leaves: list[Row]
+    """The origin's row of every path."""
+
+    @property
+    def row(self) -> Row:
+        """The origin's row of the path that is drawn."""
+        return next(row for row in self.shown if row["role"] == "origin")
+
+    @property
+    def first(self) -> bool:
+        """Whether the first node of the path had it already."""
+        return not self.row["parent"]
+
+    @property
+    def sure(self) -> bool:
+        """Whether the draws of items name no other node, on any path."""
+        return all(row["support"] >= SURE for row in self.leaves)
+
+
+def story(trace: Trace) -> Row:
+    """What the page's part shows: what was given, the largest first, and what has no origin; empty without paths."""
+    table = _first(trace)
+    if table.empty:
+        return {}
+    found = given(table)
+    named = {(one.row["task"], one.row["setting"]) for one in found}
+    rest = [task_name(row) for row in table.drop_duplicates(["task", "setting"]).to_dict("records")
+            if (row["task"], row["setting"]) not in named]  # fmt: skip
+    rows = [_group(one, trace) for one in found]
+    return {"rows": rows[:SHOWN], "more": rows[SHOWN:], "none": rest, "wide": WIDE, "high": HIGH,
+            "seeds": int(table["seeds"].max())}  # fmt: skip
 
 
 def say_part(trace: Trace, console: Console) -> None:
-    """The same in the terminal, in a few lines; nothing where there is nothing to say."""
+    """Certain origins, the largest of each task first; what several branches were given by one sort of stage, once."""
+    table = _first(trace)
+    found = [one for one in given(table) if one.sure] if len(table) else []
+    if not found:
+        return
+    kinds = {stage.name: stage.kind for stage in trace.tree.stages}
+    together: dict[tuple[str, str, str, bool], list[Given]] = {}
+    for one in found:
+        row = one.row
+        together.setdefault((row["task"], row["setting"], kinds[row["node"]], one.first), []).append(one)
+    order = list(together.values())
+    leading = {some[0].row["task"]: some for some in reversed(order)}.values()
+    shown = [some for some in order if some in leading] + [some for some in order if some not in leading]
+    say(console)
+    say(console, ("Where it comes from", "bold"),
+        (": what adds the most above chance on its path, and how much of that the leaves keep", "dim"))  # fmt: skip
+    for some in shown[:ROWS]:
+        _say_line(console, some)
+    if len(shown) > ROWS:
+        say(console, (f"  … and {len(shown) - ROWS} more", "dim"))
+
+
+def given(table: pd.DataFrame) -> list[Given]:
+    """What each node gave, the largest first; scores in a unit of their own after points."""
+    paths: dict[tuple[str, str, str], list[list[Row]]] = {}
+    for _, part in table.groupby(["task", "setting", "path"], sort=False, observed=True):
+        rows = [{str(key): value for key, value in row.items()} for row in part.to_dict("records")]
+        origin = next((row for row in rows if row["role"] == "origin"), None)
+        if origin is not None:
+            paths.setdefault((origin["task"], origin["setting"], origin["node"]), []).append(rows)
+    found = []
+    for some in paths.values():
+        own = [next(row for row in rows if row["role"] == "origin") for rows in some]
+        place = min(range(len(some)), key=lambda i, some=some, own=own: (-len(some[i]), own[i]["left"]))  # type: ignore[misc]
+        found.append(Given(shown=some[place], leaves=own))
+    return sorted(found, key=lambda one: (one.first, one.row["unit"] != "points", -abs(one.row["contribution"])))
+
+
+def _first(trace: Trace) -> pd.DataFrame:
+    """Headline tasks, whole ones."""
+    table, second = trace.origin, trace.tree.second_metrics()
+    if table.empty:
+        return table
+    name = table["task"].astype(str)
+    return table[
+        ~name.str.contains(":") & ~name.isin(second) & ~(name + " " + table["setting"].astype(str)).isin(second)
+    ]
+
+
+def _say_line(console: Console, some: Sequence[Given]) -> None:
+    """The largest of what one sort of stage gave on several branches."""
+    row = some[0].row
+    did = "there already in" if some[0].first else "given by"
+    alike = f" and {len(some) - 1} alike" if len(some) > 1 else ""
+    left = _left([leaf for one in some for leaf in one.leaves])
+    tail = f", n = {count_text(row)}{f'; {left}' if left else ''}{' †' if row['confounds'] else ''}"
+    name = f"{task_name(row)}{_unit(row)}: {did} {clean(row['node'])}{alike} "
+    say(console, (f"  {name}", ""), (_size(row), "bold"), (tail, "dim"))
+
+
+def _left(leaves: Sequence[Row]) -> str:
+    """`95% left in ppo-ptx`, or `29% (sft-specialised) to 100% left`; a leaf that is the origin itself says nothing."""
+    known = sorted((float(row["left"]), clean(row["leaf"])) for row in leaves if row["leaf"] != row["node"])
+    if not known:
+        return ""
+    (least, worst), most = known[0], known[-1][0]
+    if f"{least:.0%}" == f"{most:.0%}":
+        return f"{least:.0%} left in {worst if len(known) == 1 else f'all {len(known)} leaves'}"
+    return f"{least:.0%} ({worst}) to {most:.0%} left"
+
+
+def _group(one: Given, trace: Trace) -> Row:
+    row = one.row
+    took = {
+        leaf["leaf"]: [other for other in _path_rows(trace, leaf) if other["role"] == "took"] for leaf in one.leaves
+    }
+    return {
+        "what": task_name(row) + _unit(row), "node": clean(row["node"]), "parent": clean(row["parent"]),
+        "size": _size(row), "support": f"{row['support']:.0%}", "sure": one.sure, "n": count_text(row),
+        "confounded": bool(row["confounds"]), "path": _waterfall(one.shown), "ended": clean(row["ended"]),
+        "sentence": clean(row["sentence"]), "leaf": clean(row["leaf"]), "chance": _chance(row),
+        "leaves": [
+            {"leaf": clean(leaf["leaf"]), "left": f"{leaf['left']:.0%}",
+             "interval": f"[{leaf['left_low']:.0%}, {leaf['left_high']:.0%}]",
+             "took": [f"{clean(other['node'])} {_size(other)}" for other in took[leaf["leaf"]]]}
+            for leaf in one.leaves
+        ],
+    }  # fmt: skip
+
+
+def _path_rows(trace: Trace, leaf: Row) -> list[Row]:
+    """What came after the origin on one path."""
+    mine = (trace.origin[["task", "setting", "path"]] == [leaf["task"], leaf["setting"], leaf["path"]]).all(axis=1)
+    rows = [{str(key): value for key, value in row.items()} for row in trace.origin[mine].to_dict("records")]
+    place = next(i for i, row in enumerate(rows) if row["role"] == "origin")
+    return rows[place + 1 :]
+
+
+def _waterfall(rows: Sequence[Row]) -> list[Row]:
+    """The rows of a path with their bars: the first from 0 to its score, others from their parent's to their own."""
+    scores = [float(row["score"]) for row in rows]
+    chance = float(rows[0]["chance"])
+    known = [0.0, *scores, *([chance] if math.isfinite(chance) else [])]
+    low, high = min(known), max(known)
+
+    def at(value: float) -> float:
+        return 1 + (value - low) / ((high - low) or 1.0) * (WIDE - 2)
+
+    found = []
+    for place, row in enumerate(rows):
+        before = scores[place - 1] if place else 0.0
+        ends = sorted((at(before), at(scores[place])))
+        unit = str(row["unit"])
+        found.append(
+            {
+                "node": clean(row["node"]), "role": row["role"], "bar": _bar(row), "score": number(row["score"], unit),
+                "size": _size(row) if place else f"[{number(row['low'], unit)}, {number(row['high'], unit)}]",
+                "p": short_p(row["p_adjusted"]) if place else "", "support": f"{row['support']:.0%}",
+                "seeds": f"{row['seed_support']:.0%}" if row["seeds"] > 1 else "",
+                "x": f"{ends[0]:.1f}", "width": f"{max(1.0, ends[1] - ends[0]):.1f}", "from": f"{at(before):.1f}",
+                "chance": f"{at(chance):.1f}" if math.isfinite(chance) and chance else "",
+                "notes": clean("; ".join(filter(None, [str(row["reason"] or ""), str(row["confounds"] or "")]))),
+            }
+        )  # fmt: skip
+    return found
+
+
+def _bar(row: Mapping[str, Any]) -> str:
+    """What a bar shows: the first score, a certain gain or loss, or nothing certain."""
+    if not row["parent"]:
+        return "first"
+    return {"origin": "gave", "gave": "gave", "took": "took"}.get(str(row["role"]), "unsure")
+
+
+def _size(row: Mapping[str, Any]) -> str:
+    unit = str(row["unit"])
+    if not row["parent"]:  # a score, not a difference
+        return f"{number(row['contribution'], unit)} [{number(row['low'], unit)}, {number(row['high'], unit)}]"
+    return delta(row["contribution"], row["low"], row["high"], unit)
+
+
+def _unit(row: Mapping[str, Any]) -> str:
+    return "" if row["unit"] == "points" else f" ({clean(row['unit'])})"
+
+
+def _chance(row: Mapping[str, Any]) -> str:
+    return number(row["chance"], str(row["unit"])) if row["chance"] and row["chance"] == row["chance"] else ""

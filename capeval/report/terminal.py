@@ -14,7 +14,7 @@ import pandas as pd
 from rich.console import Console
 
 from capeval.attribution.gaps import is_gap
-from capeval.attribution.sentences import amount, beyond, p_text, round_up
+from capeval.attribution.sentences import amount, beyond, detectable, p_text, round_up
 from capeval.columns import NO_RUNG, WHY_WRONG
 from capeval.core import Tree, Verdict
 from capeval.prompting import Prompt
@@ -281,7 +281,7 @@ def _what_it_takes(row: Mapping[Any, Any]) -> str:
     if row["reason"]:
         return clean(row["reason"])
     unit = str(row["unit"])
-    text = f"{int(row['n']):,} items would have shown {amount(row['mde'], unit, signed=False)}"
+    text = f"{int(row['n']):,} items would have shown {detectable(row['mde'], unit)}"
     if row["n_needed"] is not None and row["n_needed"] == row["n_needed"]:
         text += f"; ±{amount(row['margin'], unit, signed=False)} takes about {round_up(row['n_needed']):,}"
     return text

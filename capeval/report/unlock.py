@@ -1,18 +1,73 @@
-"""Unlocked or injected: for the page and for the terminal."""
+"""Unlocked or injected: for the page and for the terminal.
+
+capeval trace lab --elicit
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
+from capeval.report.lines import lines, say
+from capeval.report.words import clean, interval, number, short_p, signed
 from capeval.store.traces import Trace
 
+MARKS = {"unlocked": "<", "injected": "+", "cant_tell": "?"}
+"""< it was there before, + it was added."""
+LABELS = {"unlocked": "unlocked", "injected": "injected", "cant_tell": "can't tell"}
 
-def story(trace: Trace) -> list[dict[str, Any]]:
-    """What the page's part shows, a row each; nothing where there is nothing to say."""
-    return []
+
+def story(trace: Trace) -> dict[str, Any]:
+    """What the page's part shows: the tally, what is told and what can't be; nothing where nothing was compared."""
+    table = trace.unlock
+    if table.empty:
+        return {}
+    told = table[table["answer"] != "cant_tell"].sort_values("answer", ascending=False, kind="stable")
+    return {
+        "tally": _tally(table),
+        "margin": number(float(table["margin"].iloc[0]), "points"),
+        "told": [_cells(row) for row in told.to_dict("records")],
+        "untold": [_cells(row) for row in table[table["answer"] == "cant_tell"].to_dict("records")],
+        "elicited": len(trace.elicited) > 0,
+    }
 
 
 def say_part(trace: Trace, console: Console) -> None:
-    """The same in the terminal, in a few lines; nothing where there is nothing to say."""
+    """The tally, and a line for each edge and task that is told."""
+    table = trace.unlock
+    if table.empty:
+        return
+    tally = ", ".join(f"{n} {label}" for label, n in _tally(table).items() if n)
+    asked = "" if len(trace.elicited) else "; --elicit asks parents in further settings"
+    say(console)
+    say(console, ("Newly solved items, of parents asked otherwise", "bold"), (f": {tally}{asked}", "dim"))
+    head = ["stage", "task", "new", "controls", "difference [95 %]", "answer"]
+    told = table[table["answer"] != "cant_tell"].sort_values("answer", ascending=False, kind="stable")
+    rows = [_cells(row) for row in told.to_dict("records")]
+    shown = [[row[key] for key in ("edge", "where", "new", "control", "difference")]
+             + [f"{row['mark']} {row['label']}"] for row in rows]  # fmt: skip
+    if shown:
+        lines(console, [head, *shown], align="llrrrl", head=True, elastic=1)
+
+
+def _tally(table: pd.DataFrame) -> dict[str, int]:
+    return {label: int((table["answer"] == answer).sum()) for answer, label in LABELS.items()}
+
+
+def _cells(row: Any) -> dict[str, str]:
+    """A row of the table as texts; shares in per cent of the items."""
+    answer, matched = str(row["answer"]), row["n_control"] > 0
+    ends = interval(row["low"], row["high"], "points")
+    return {
+        "edge": f"{clean(row['parent'])} → {clean(row['child'])}",
+        "where": f"{clean(row['task'])} · {clean(row['setting'])}",
+        "new": f"{row['share_new']:.0%} of {int(row['n_new']):,}".replace("-", "−"),
+        "control": f"{row['share_control']:.0%} of {int(row['n_control']):,}".replace("-", "−") if matched else "–",
+        "difference": f"{signed(row['delta'], 'points')} {ends}" if matched else f"– {ends}",
+        "p": short_p(row["p_adjusted"]),
+        "logprob": f"{row['logprob']:+.1f}".replace("-", "−") if row["logprob"] == row["logprob"] else "–",
+        "elicited": clean(row["elicited"]), "confounds": clean(row["confounds"]), "sentence": clean(row["sentence"]),
+        "mark": MARKS[answer], "label": LABELS[answer], "answer": answer,
+    }  # fmt: skip

@@ -11,7 +11,9 @@
 | `independent`     | the difference between two sets of other items (a gap to a shifted benchmark)               |
 | `multiplicity`    | Holm and Benjamini-Hochberg                                                                 |
 | `calibration`     | Brier score and adaptive calibration error, with what luck alone gives                      |
-| `power`           | what this many items could have shown, and how many the margin takes                        |
+| `trend`           | what ten times the size adds, item by item                                                 |
+| `change_point`    | whether a curve over sizes bends, and at which size it begins to rise                       |
+| `power`           | what this many items could have shown; how many items and training runs an effect takes     |
 | `selective`       | risk against coverage, for whoever may abstain                                              |
 | `seeds`           | effects over training runs, and how much of their spread is the run's own                   |
 | `answers`         | gained, lost, equivalent or can't tell                                                      |

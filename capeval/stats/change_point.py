@@ -174,7 +174,7 @@ def _p(sums: NDArray[np.float64], flipped: NDArray[np.float64], x: Vector, place
 
 
 def _least_squares(means: Vector, x: Vector, places: Vector) -> tuple[float, float, float]:
-    """(τ, level before, slope after) of the hinge that fits the means best; the first of equals."""
+    """(τ, level before, slope after) of the hinge at one of the places that fits best, the first of equals."""
     hinges = _hinges(x, places)
     centred = hinges - hinges.mean(axis=0)
     slopes = centred.T @ means / (centred**2).sum(axis=0)

@@ -83,6 +83,9 @@ def independent_sum(
     def at(wanted: float) -> Interval:
         return sum_interval(sides, weights, wanted)
 
+    def detectable(level: float) -> float:
+        return minimal_detectable_effect(se, alpha=level, df=df) if se > 0 else math.nan
+
     delta = sum(w * side.mean for w, side in zip(weights, sides, strict=True))
     shown, equivalence = at(level), at(1 - 2 * alpha)
     df = _welch(sides, weights, level)
@@ -106,7 +109,8 @@ def independent_sum(
         n_positive=0,
         n_negative=0,
         method="independent items; MOVER interval, Welch's t",
-        mde=minimal_detectable_effect(se, alpha=alpha, df=df) if se > 0 else math.nan,
+        mde=detectable(alpha),
+        detectable=detectable,
     )
 
 

@@ -43,6 +43,33 @@ def benjamini_hochberg(p: ArrayLike) -> Vector:
     return _stepwise(p, lambda ordered, m: np.minimum.accumulate((ordered * (m / (np.arange(m) + 1)))[::-1])[::-1])
 
 
+def levels(p: ArrayLike, alpha: float = 0.05) -> Vector:
+    """The level at which each test of a Benjamini-Hochberg family is in fact judged, given the others' p.
+
+    Test i is told iff p_i ≤ α · R_i / m, R_i being how many would be told if p_i were 0: α itself where all are told,
+    α / m where nothing else is (the count that the proof of Benjamini & Yekutieli 2001, Ann Stat 29:1165, rests on).
+    What n items could have shown is about this level.
+
+    Args:
+        p: (m,) p values; NaN (nothing was tested) stays NaN and doesn't count.
+        alpha: Level of the family.
+
+    Returns:
+        (m,) levels, in the same order.
+    """
+    values = np.asarray(p, dtype=np.float64)
+    tested = values[~np.isnan(values)]
+    m = len(tested)
+    steps = alpha * np.arange(1, m + 1) / m if m else np.empty(0)
+    below = np.searchsorted(np.sort(tested), steps, side="right")
+    # (tests, r): the others at or below step r, and the test itself at 0
+    others = below[None, :] - (tested[:, None] <= steps[None, :]) + 1
+    told = (others >= np.arange(1, m + 1)[None, :]) * np.arange(1, m + 1)[None, :]
+    result = values.copy()
+    result[~np.isnan(values)] = alpha * told.max(axis=1, initial=0) / max(1, m)
+    return result
+
+
 def _stepwise(p: ArrayLike, step: Callable[[Vector, int], Vector]) -> Vector:
     """Adjust the tested p in ascending order (`step` gets them and their number) and put them back in their places."""
     values = np.asarray(p, dtype=np.float64)

@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,7 +33,7 @@ from capeval.core import ClusterRole
 from capeval.stats.discordant import mcnemar_exact, tango
 from capeval.stats.error_intervals import effective_tango, t_interval
 from capeval.stats.permutation import sign_flip, smallest_p
-from capeval.stats.power import minimal_detectable_effect
+from capeval.stats.power import detectable_by_mcnemar, minimal_detectable_effect
 from capeval.stats.rates import UNKNOWN, Interval, is_zero, t_quantile
 from capeval.stats.standard_errors import (
     Labels,
@@ -72,7 +74,10 @@ class PairedDifference:
     method: str
     """Test and interval used, for people."""
     mde: float
-    """Smallest true difference found with 80 % power; NaN where it can't be known."""
+    """Smallest true difference that the test would have found with 80 % power; NaN where it can't be known, or where no
+    difference could have been found."""
+    detectable: Callable[[float], float] = field(repr=False, compare=False)
+    """The same at another level than α: a family's adjustment judges each of its tests at a level of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +88,8 @@ class _Judged:
     p: float
     interval: Callable[[float], Interval]
     method: str
+    test: Literal["McNemar", "sign-flip", "t"]
+    """Whose power the smallest detectable effect is about."""
     df: float = math.inf
     n_clusters: int = 0
 
@@ -140,6 +147,7 @@ def paired_difference(  # noqa: PLR0913  the one place where the rules of all ca
     beyond = UNKNOWN
     if codes is not None and role == "strata":
         beyond = _clustered_interval(values, codes, binary, limit)(level)
+    detectable = partial(_detectable, judged, values, binary, limit is not None)
     return PairedDifference(
         n=n,
         delta=float(values.mean()),
@@ -155,7 +163,8 @@ def paired_difference(  # noqa: PLR0913  the one place where the rules of all ca
         n_positive=int(np.count_nonzero(values > 0)),
         n_negative=int(np.count_nonzero(values < 0)),
         method=judged.method,
-        mde=_detectable(judged, values, alpha, limit is not None),
+        mde=detectable(alpha),
+        detectable=detectable,
     )
 
 
@@ -172,6 +181,7 @@ def _nothing() -> PairedDifference:
     return PairedDifference(
         n=0, delta=nan, se=nan, low=nan, high=nan, low_equivalence=nan, high_equivalence=nan, p=nan, n_clusters=0,
         low_clustered=nan, high_clustered=nan, n_positive=0, n_negative=0, method="no items", mde=nan,
+        detectable=lambda _: nan,
     )  # fmt: skip
 
 
@@ -184,6 +194,7 @@ def _independent(values: Vector, binary: bool, limit: float | None) -> _Judged:
             p=mcnemar_exact(b, c),
             interval=lambda level: tango(b, c, n, level),
             method="exact McNemar; Tango interval",
+            test="McNemar",
         )
     return _by_t(values, se, n - 1, limit, "paired t")
 
@@ -198,7 +209,8 @@ def _by_t(values: Vector, se: float, df: float, limit: float | None, method: str
         method = "sign test (no spread)"
     else:
         p = 2 * float(special.stdtr(df, -abs(delta) / se))
-    return _Judged(se=se, p=p, interval=t_interval(values, se, df, len(values), limit), method=method)
+    interval = t_interval(values, se, df, len(values), limit)
+    return _Judged(se=se, p=p, interval=interval, method=method, test="t")
 
 
 def _sampled(
@@ -214,6 +226,7 @@ def _sampled(
         p=sign_flip(np.bincount(codes, weights=values), seed),
         interval=_clustered_interval(values, codes, binary, limit),
         method=method,
+        test="sign-flip",
         df=df,
         n_clusters=groups,
     )
@@ -229,6 +242,7 @@ def _stratified(values: Vector, codes: NDArray[np.intp], binary: bool, limit: fl
         p=mcnemar_exact(int(np.count_nonzero(values > 0)), int(np.count_nonzero(values < 0))),
         interval=effective_tango(values, se, math.inf),
         method="exact McNemar; Tango interval on effective counts (stratified error)",
+        test="McNemar",
         n_clusters=groups,
     )
 
@@ -243,13 +257,26 @@ def _clustered_interval(
     return effective_tango(values, max(se, float(values.std()) / math.sqrt(len(values))), df)
 
 
-def _detectable(judged: _Judged, values: Vector, alpha: float, bounded: bool) -> float:
-    """The MDE; where the error is 0 and the score bounded, half the width of the 1 − α interval stands in for it."""
+def _detectable(judged: _Judged, values: Vector, binary: bool, bounded: bool, alpha: float) -> float:
+    """What the test that decides would have found; docs/validation.md has how often it does.
+
+    Where the error is 0 and the score bounded, half the width of the 1 − α interval stands in for it.
+    """
+    if judged.test == "McNemar":
+        return detectable_by_mcnemar(len(values), int(np.count_nonzero(values)), alpha=alpha)
     df = None if math.isinf(judged.df) else judged.df
-    if not is_zero(judged.se, values):
-        return minimal_detectable_effect(judged.se, alpha=alpha, df=df)
-    if not bounded:
-        return math.nan
-    interval = judged.interval(1 - alpha)
-    se = (interval.high - interval.low) / 2 / t_quantile(1 - alpha / 2, math.inf)
-    return minimal_detectable_effect(se, alpha=alpha)
+    if judged.test == "sign-flip":
+        step = smallest_p(judged.n_clusters)
+        if step > alpha:
+            return math.nan
+        alpha = step * math.floor(alpha / step)  # the levels that few clusters can have
+    if is_zero(judged.se, values):
+        if not bounded:
+            return math.nan
+        interval = judged.interval(1 - alpha)
+        se = (interval.high - interval.low) / 2 / t_quantile(1 - alpha / 2, math.inf)
+        return minimal_detectable_effect(se, alpha=alpha)
+    found = minimal_detectable_effect(judged.se, alpha=alpha, df=df)
+    # an effect larger than the share of items that differ makes more of them differ, and so its own error larger
+    differing = float(np.count_nonzero(values)) / len(values)
+    return min(1.0, found * max(1.0, found / differing)) if binary else found

@@ -104,8 +104,12 @@ def trend(  # noqa: PLR0913  as paired_difference, which it puts the slopes to
     if len(np.unique(np.asarray(sizes, dtype=np.float64))) < MIN_SIZES:
         raise ValueError(f"a trend takes {MIN_SIZES} different sizes")
     steepest = 1.0 if span is None else span * float(weights[weights > 0].sum())
+    values = matrix(scores, len(weights))
+    slopes = values @ weights / steepest
+    # an item that scores alike at all sizes has a slope of 0, not of what rounding leaves of it
+    slopes[values.max(axis=1, initial=-np.inf) == values.min(axis=1, initial=np.inf)] = 0.0
     found = paired_difference(
-        matrix(scores, len(weights)) @ weights / steepest,
+        slopes,
         clusters=clusters, role=role, binary=False, bounded=span is not None, alpha=alpha, level=level, seed=seed,
     )  # fmt: skip
     lengths = ("delta", "se", "low", "high", "low_equivalence", "high_equivalence", "low_clustered", "high_clustered",

@@ -22,22 +22,27 @@ the child and by the elicited parent alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from capeval.stats.answers import inside_margin
 from capeval.stats.independent import Side, sum_interval
 from capeval.stats.rates import UNKNOWN, Interval, t_quantile, wilson_at
 from capeval.stats.standard_errors import Labels, Vector, cluster_codes, finite_vector
 
 MARGIN = 0.2
 """A fifth: fewer than one in five of the new items may owe to what the parent had, and it still counts as injected."""
+HALF = 0.5
+"""Of what the parent solves at least so much of when elicited, nothing is called injected."""
 FEWEST_CONTROLS = 10
 """Below so many matched control items the new ones are held against guessing alone."""
+
+_CERTAIN = 1.0 - 1e-9
+"""From this chance on guessing is certain, but for rounding."""
 
 Found = Literal["unlocked", "injected", "cant_tell"]
 
@@ -57,13 +62,14 @@ class Unlock:
     share_control: float
     """The same of the control items; NaN without them."""
     delta: float
-    """share_new − share_control; share_new − 0 without controls."""
+    """share_new − share_control; NaN without controls."""
     low: float
-    """Lower end of the interval of delta at `level`."""
+    """Lower end of the interval of delta at `level`; without controls, of share_new."""
     high: float
-    low_equivalence: float
-    """Lower end of the 1 − 2α interval."""
-    high_equivalence: float
+    most: float
+    """Upper end of the 1 − 2α interval of delta; without controls, of share_new."""
+    most_new: float
+    """Upper end of the 1 − 2α interval of share_new."""
     p: float
     """Of a delta of at most the margin; doubled, so that p ≤ α just where the 1 − α interval lies above the margin."""
     n_clusters: int
@@ -86,28 +92,63 @@ def chance_of_any(chance: float, tries: int) -> float:
     return 1.0 - (1.0 - chance) ** tries
 
 
+def chance_by_exchange(
+    answers: Sequence[Collection[str]], golds: Sequence[str], groups: Labels | None = None
+) -> Vector:
+    """By item, how often its answers would be right if they had nothing to do with the question.
+
+    The share of *other* items whose gold is among this item's answers: a permutation of the golds, counted out. It
+    knows that many tries which say the same are one guess, and that some answers are more frequent than others, also
+    where there are no options.
+
+    >>> chance_by_exchange([{"2", "3"}, {"7"}, {"3"}], ["2", "3", "3"]).tolist()
+    [1.0, 0.0, 0.5]
+
+    Args:
+        answers: (n,) the different answers that were given to each item.
+        golds: (n,) right answers; '' where it is not known.
+        groups: (n,) golds are exchanged within these labels only (a benchmark's parts ask for different things).
+    """
+    n = len(answers)
+    codes = np.zeros(n, int) if groups is None else cluster_codes(groups, n)
+    known = Counter(zip(codes.tolist(), golds, strict=True))
+    for code in set(codes.tolist()):
+        known.pop((code, ""), None)
+    sizes = Counter(code for code, _ in known.elements())
+    chances = []
+    for said, gold, code in zip(answers, golds, codes.tolist(), strict=True):
+        others = sizes[code] - (gold != "")
+        hits = sum(known[code, one] for one in set(said)) - (gold != "" and gold in said)
+        chances.append(hits / others if others else 0.0)
+    return np.array(chances)
+
+
 def corrected_share(share: float, chance: float) -> float:
     """The share that is known rather than guessed: (s − c) / (1 − c), Abbott's formula; NaN where guessing is certain.
 
     >>> corrected_share(0.925, 0.9)
     0.25
     """
-    return round((share - chance) / (1.0 - chance), 12) if chance < 1.0 else math.nan
+    return round((share - chance) / (1.0 - chance), 12) if chance < _CERTAIN else math.nan
 
 
 def unlock_answer(found: Unlock, p_adjusted: float, *, alpha: float = 0.05) -> Found:
-    """Unlocked iff delta is certainly above the margin; injected iff certainly inside ±margin; else can't tell.
+    """Unlocked iff delta is certainly above the margin; injected iff certainly below it; else can't tell.
+
+    Injected are also only items of which the parent certainly solves less than half when elicited: what it can do, as
+    it can do others that are as hard, nobody put in.
 
     The margin parts the two ("minimum-effect test", Murphy & Myors 1999, J Appl Psychol 84:234): held against 0, many
-    items would make "unlocked" of any small difference, and of what little the matching leaves of difficulty. Without
-    controls the answer can't be `unlocked`, because the new items may be easy.
+    items would make "unlocked" of any small difference, and of what little the matching leaves of difficulty. There is
+    no lower bound to "injected": what a stage put in counts in the matching score as if the item were easy, so that its
+    controls are easier, and the difference is below 0, the more so the more was injected.
+
+    Without controls the answer can't be `unlocked`, because the new items may be easy; it is `injected` where the
+    parent certainly solves less than the margin of them beyond guessing: no control could make the difference larger.
     """
-    if math.isnan(found.delta):
-        return "cant_tell"
     if found.n_control and found.delta > found.margin and p_adjusted <= alpha:
         return "unlocked"
-    low = found.low_equivalence if found.n_control else 0.0  # what is solved below chance is not solved
-    return "injected" if inside_margin(low, found.high_equivalence, found.margin) else "cant_tell"
+    return "injected" if found.most < found.margin and found.most_new < HALF else "cant_tell"
 
 
 def unlock_difference(  # noqa: PLR0913  two groups of items, and how to compare them
@@ -143,7 +184,7 @@ def unlock_difference(  # noqa: PLR0913  two groups of items, and how to compare
         chance_control: The same of control items.
         clusters_new: (n₁,) labels of what items share; an empty label shares nothing.
         clusters_control: (n₀,) labels of the same clusters.
-        margin: A difference inside ±margin counts as none.
+        margin: A smaller difference counts as none.
         alpha: Level of the answer.
         level: Confidence of `low`..`high`.
 
@@ -161,7 +202,7 @@ def unlock_difference(  # noqa: PLR0913  two groups of items, and how to compare
         return _against_guessing(new, margin=margin, alpha=alpha, level=level)
     compared = np.isin(new.score, list(weights))
     sides = (new.side(compared, weights), control.side(held, weights))
-    ends = {at: sum_interval(sides, (1.0, -1.0), at) for at in (level, 1 - 2 * alpha, 1 - alpha)}
+    shown = sum_interval(sides, (1.0, -1.0), level)
     delta = sides[0].mean - sides[1].mean
     return _answered(
         Unlock(
@@ -171,10 +212,10 @@ def unlock_difference(  # noqa: PLR0913  two groups of items, and how to compare
             share_new=sides[0].mean,
             share_control=sides[1].mean,
             delta=delta,
-            low=ends[level].low,
-            high=ends[level].high,
-            low_equivalence=ends[1 - 2 * alpha].low,
-            high_equivalence=ends[1 - 2 * alpha].high,
+            low=shown.low,
+            high=shown.high,
+            most=sum_interval(sides, (1.0, -1.0), 1 - 2 * alpha).high,
+            most_new=sides[0].interval(1 - 2 * alpha).high,
             p=_p_above(margin, delta, lambda at: sum_interval(sides, (1.0, -1.0), at)),
             n_clusters=_count(new.clusters[compared], control.clusters[held]),
             margin=margin,
@@ -275,7 +316,7 @@ def _share(y: Vector, c: Vector, w: Vector, clusters: np.ndarray) -> Side:
         worth = per_cluster if alone == 0 else worth / max(1.0, together / alone)
 
     def interval(level: float) -> Interval:
-        if chance >= 1.0 or (grouped and groups < 2):
+        if chance >= _CERTAIN or (grouped and groups < 2):
             return UNKNOWN
         quantile = t_quantile((1 + level) / 2, groups - 1 if grouped else math.inf)
         ends = wilson_at(raw * worth, worth, quantile)
@@ -302,10 +343,10 @@ def _against_guessing(new: _Items, *, margin: float, alpha: float, level: float)
         if n
         else Side(mean=math.nan, n=0, interval=lambda level: UNKNOWN)
     )
-    shown, equivalence = side.interval(level), side.interval(1 - 2 * alpha)
+    shown, most = side.interval(level), side.interval(1 - 2 * alpha).high
     found = Unlock(
-        n_new=n, n_control=0, unmatched=0, share_new=side.mean, share_control=math.nan, delta=side.mean,
-        low=shown.low, high=shown.high, low_equivalence=equivalence.low, high_equivalence=equivalence.high,
+        n_new=n, n_control=0, unmatched=0, share_new=side.mean, share_control=math.nan, delta=math.nan,
+        low=shown.low, high=shown.high, most=most, most_new=most,
         p=math.nan, n_clusters=_count(new.clusters), margin=margin, answer="cant_tell",
     )  # fmt: skip
     return _answered(found, alpha)

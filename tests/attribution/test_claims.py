@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capeval.attribution.claim_cells import asked, node_pairs
-from capeval.attribution.claim_items import Evidence
-from capeval.attribution.claim_verdicts import VERDICTS
-from capeval.attribution.claims import claims_table
+from capeval.attribution.claims.cells import asked, node_pairs
+from capeval.attribution.claims.items import Evidence
+from capeval.attribution.claims.table import claims_table
+from capeval.attribution.claims.verdicts import VERDICTS
 from capeval.attribution.pairing import Cells, cells
 from capeval.attribution.summaries import with_summaries
-from capeval.claims import load_claims
 from capeval.columns import CLAIM_COLUMNS, SCALING_COLUMNS, UNLOCK_COLUMNS
 from capeval.core import Cell, Claim, Claims, ClaimTest, Contrast, Link, Pick, Source, Stage, TaskSpec, Tree
+from capeval.literature import load_claims
 from tests.records import records
 
 MORE, OTHER = (
@@ -310,3 +310,19 @@ def test_a_bend_comes_from_the_scaling_table() -> None:
         assert table["verdict"].iloc[0] == verdict
     few = put_runs([frames], claim(bend), scaling=pd.DataFrame([row | {"p_change": math.nan}]))
     assert few["reason"].iloc[0].startswith("fewer than 5 parameters of stages that are code or sft")
+
+
+def test_what_is_only_a_change_of_form_decides_no_claim() -> None:
+    """The child answers in sentences: right as before, and scored wrong; forgiven, nothing changed."""
+    scores = share(0.8)
+    parent = records("code", scores, task="follows", capability="follows", lenient=scores)
+    child = records("sft", [0.0] * 400, task="follows", capability="follows", lenient=scores)
+    losing, flat = (
+        put([parent, child], claim(test_("less")), claim(test_("same"), name="d")).query("test == 'claim'").iloc
+    )
+    assert losing["delta"] == pytest.approx(-0.8)
+    assert losing["verdict"] == flat["verdict"] == "undecided"
+    assert "with the form of answers forgiven +0.0 [" in losing["reason"]
+    assert (losing["grade"], losing["grade_reason"]) == ("D", "hinges on the form of answers")
+    truly = records("sft", [0.0] * 400, task="follows", capability="follows", lenient=[0.0] * 400)
+    assert put([parent, truly], claim(test_("less")))["verdict"].iloc[0] == "supported"

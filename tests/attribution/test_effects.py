@@ -12,6 +12,7 @@ from capeval.attribution.effects import ledger
 from capeval.attribution.pairing import cells
 from capeval.columns import EFFECT_COLUMNS
 from capeval.core import ANSWERS, Contrast, TaskSpec, Tree
+from capeval.stats.power import detectable_by_mcnemar
 from tests.records import TASK, chain, contrast, records
 
 
@@ -191,3 +192,12 @@ def test_families_are_adjusted_apart() -> None:
     assert len(alone) == 1
     assert alone.iloc[0]["p_adjusted"] == alone.iloc[0]["p"]
     assert (frame[frame["family"] == "tasks"]["p_adjusted"] >= frame[frame["family"] == "tasks"]["p"] - 1e-12).all()
+
+
+def test_the_smallest_detectable_effect_is_at_the_level_that_the_family_leaves() -> None:
+    # four edges, nothing told: each is judged at 0.05 / 4
+    tree = chain("a", "b", "c", "d", "e")
+    scores = [1.0] * 40 + [0.0] * 40
+    frame = pd.concat([records(node, scores[i:] + scores[:i]) for i, node in enumerate("abcde")])
+    rows = ledger(tree, cells(frame), tree.edges())
+    assert rows["mde"].tolist() == [detectable_by_mcnemar(80, 2, alpha=0.0125)] * 4

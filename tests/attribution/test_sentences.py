@@ -33,3 +33,10 @@ def test_long_confounds_are_quoted_in_part() -> None:
     quoted = sentence({**ROW, "confounds": "word " * 40}).partition("confounded: ")[2]
     assert quoted.endswith("word…")
     assert 60 < len(quoted) <= CONFOUND_CHARACTERS
+
+
+def test_what_could_have_shown_is_none_where_no_effect_could() -> None:
+    row = {**ROW, "answer": "cant_tell"}
+    assert "smallest effect that would have shown: 2.0 points" in sentence(row)
+    # eight clusters in a family of forty: no pattern of signs reaches the level
+    assert "smallest effect that would have shown: none of any size" in sentence({**row, "mde": math.nan})

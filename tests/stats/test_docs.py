@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks import validate_change_point
 from benchmarks import validate_stats as measure
 
 DOC = Path(__file__).parents[2] / "docs" / "statistics.md"
@@ -23,3 +24,9 @@ def test_every_scenario_has_its_row():
     simulated = [s for s in measure.scenarios(2) if s.func not in (measure.single_rate, measure.paired_binary)]
     for name in (scenario().scenario for scenario in simulated):
         assert any(line.startswith(f"| {name} |") for line in lines), name
+
+
+def test_every_scenario_of_the_change_point_has_its_row():
+    text = DOC.with_name("attribution.md").read_text(encoding="utf-8")
+    for scenario in validate_change_point.SCENARIOS:
+        assert f"| {scenario} |" in text

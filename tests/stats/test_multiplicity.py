@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from capeval.stats.multiplicity import benjamini_hochberg, holm
+from capeval.stats.multiplicity import benjamini_hochberg, holm, levels
 
 P = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.01, 0.05, 1.0]))
 
@@ -35,3 +37,23 @@ def test_edges():
     assert holm([0.03]).tolist() == benjamini_hochberg([0.03]).tolist() == [0.03]
     with pytest.raises(ValueError, match="outside"):
         holm([1.2])
+
+
+def test_levels_are_those_that_decide():
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        m = int(rng.integers(1, 12))
+        p = np.where(rng.random(m) < 0.4, rng.random(m) * 0.05, rng.random(m))
+        for i, level in enumerate(levels(p, 0.05)):
+            for moved in (level * (1 - 1e-9), min(1.0, level * (1 + 1e-9) + 1e-12)):
+                other = p.copy()
+                other[i] = moved
+                assert (benjamini_hochberg(other)[i] <= 0.05 * (1 + 1e-12)) == (moved <= level)
+
+
+def test_levels_at_the_edges():
+    assert levels([], 0.05).size == 0
+    assert levels([0.7], 0.05).tolist() == [0.05]
+    assert levels([0.5, 0.9, math.nan], 0.05)[:2] == pytest.approx([0.025, 0.025])
+    assert math.isnan(levels([0.5, math.nan], 0.05)[1])
+    assert levels([0.001, 0.002], 0.05) == pytest.approx([0.05, 0.05])

@@ -14,6 +14,7 @@ from scipy import stats
 from capeval.stats.discordant import mcnemar_exact, tango, tango_at
 from capeval.stats.paired import paired_difference
 from capeval.stats.permutation import sign_flip
+from capeval.stats.power import detectable_by_mcnemar
 from capeval.stats.rates import constant_interval
 from capeval.stats.standard_errors import clustered_error, stratified_error
 
@@ -33,7 +34,8 @@ def test_binary_independent():
     assert (result.low, result.high) == ends(tango(16, 8, 86))
     assert (result.low_equivalence, result.high_equivalence) == ends(tango(16, 8, 86, 0.9))
     assert result.se == pytest.approx(stats.sem(BINARY))
-    assert result.mde == pytest.approx(2.8016 * result.se, rel=1e-4)
+    assert result.mde == detectable_by_mcnemar(86, 24)
+    assert result.mde == pytest.approx(2.8016 * result.se, rel=0.1)  # what the normal says, and a little more
     assert math.isnan(result.low_clustered)
     assert result.method == "exact McNemar; Tango interval"
 
@@ -60,8 +62,30 @@ def test_sampled_clusters():
     t = stats.t.ppf(0.975, error.df)
     assert (result.low, result.high) == ends(tango_at(16 * worth, 8 * worth, 86 * worth, t))
     assert result.method == "cluster sign-flip; Tango interval on effective counts (clustered error)"
-    assert result.mde == pytest.approx((stats.t.ppf(0.975, error.df) + stats.t.ppf(0.8, error.df)) * error.se)
+    quantiles = stats.t.ppf(0.975, error.df) + stats.t.ppf(0.8, error.df)
+    assert result.mde == pytest.approx(quantiles * error.se, rel=1e-4)
     assert math.isnan(result.low_clustered)
+
+
+def test_few_clusters_can_show_only_large_effects():
+    # six clusters reach p = 2/64 or 4/64, so their level is 2/64; five reach nothing
+    d = np.array([1.0] * 12 + [-1.0] * 6 + [0.0] * 12)
+    d = np.random.default_rng(3).permutation(d)
+    six = paired_difference(d, clusters=np.arange(30) // 5, role="sampled", binary=True)
+    error = clustered_error(d, np.arange(30) // 5)
+    quantiles = stats.t.ppf(1 - 1 / 64, error.df) + stats.t.ppf(0.8, error.df)
+    assert six.mde == pytest.approx(quantiles * error.se)
+    assert math.isnan(paired_difference(d, clusters=np.arange(30) // 6, role="sampled", binary=True).mde)
+
+
+def test_an_effect_larger_than_the_discordant_share_has_a_larger_error_of_its_own():
+    d = np.zeros(120)
+    d[[3, 50, 90]] = 1.0, -1.0, 1.0
+    found = paired_difference(d, clusters=np.arange(120) // 10, role="sampled", binary=True)
+    error = clustered_error(d, np.arange(120) // 10)
+    plain = (stats.t.ppf(0.975, error.df) + stats.t.ppf(0.8, error.df)) * error.se
+    assert plain > 3 / 120
+    assert found.mde == pytest.approx(plain**2 / (3 / 120), rel=0.01)
 
 
 def test_alike_items_widen_the_interval_and_opposite_ones_do_not_narrow_it():
@@ -210,17 +234,22 @@ def judge(pairs, role, scale, sign=1.0):
     )
 
 
+def numbers(result):
+    told = asdict(result)
+    return told | {"detectable": told.pop("detectable")(0.01)}
+
+
 @given(CASES)
 def test_swapping_the_models_mirrors_everything(case):
     there, back = judge(*case), judge(*case, sign=-1.0)
-    mirrored = asdict(there) | {
+    mirrored = numbers(there) | {
         "delta": -there.delta, "low": -there.high, "high": -there.low,
         "low_equivalence": -there.high_equivalence, "high_equivalence": -there.low_equivalence,
         "low_clustered": -there.high_clustered, "high_clustered": -there.low_clustered,
         "n_positive": there.n_negative, "n_negative": there.n_positive,
     }  # fmt: skip
     method = mirrored.pop("method")
-    returned = asdict(back)
+    returned = numbers(back)
     assert returned.pop("method") == method
     assert returned == pytest.approx(mirrored, abs=1e-9, nan_ok=True)
 
@@ -229,7 +258,7 @@ def test_swapping_the_models_mirrors_everything(case):
 def test_the_order_of_items_does_not_matter(case, random):
     pairs, role, scale = case
     shuffled = random.sample(pairs, len(pairs))
-    first, second = asdict(judge(pairs, role, scale)), asdict(judge(shuffled, role, scale))
+    first, second = numbers(judge(pairs, role, scale)), numbers(judge(shuffled, role, scale))
     assert first.pop("method") == second.pop("method")
     assert second == pytest.approx(first, abs=1e-9, nan_ok=True)
 

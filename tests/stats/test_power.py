@@ -7,9 +7,18 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.power import normal_power
+from statsmodels.stats.power import TTestPower, normal_power
 
-from capeval.stats.power import items_for_margin, minimal_detectable_effect
+from capeval.stats.discordant import mcnemar_exact
+from capeval.stats.power import (
+    detectable_by_mcnemar,
+    items_for_effect,
+    items_for_margin,
+    mcnemar_power,
+    minimal_detectable_effect,
+    seeds_for_effect,
+    t_test_power,
+)
 
 
 def test_detectable_effect_is_found_with_the_stated_power():
@@ -54,3 +63,74 @@ def test_nothing_discordant_uses_the_upper_limit_of_the_share():
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         items_for_margin(*arguments)
+
+
+def test_items_for_an_effect_are_the_detectable_effect_solved_for_n():
+    n = items_for_effect(0.2, 0.03)
+    assert minimal_detectable_effect(math.sqrt(0.2 / n)) <= 0.03 < minimal_detectable_effect(math.sqrt(0.2 / (n - 1)))
+    assert items_for_effect(0.2, 0.03, alpha=0.05 / 10) > n
+    assert items_for_effect(0.0, 0.03, n=100) == items_for_effect(1 - 0.05**0.01, 0.03)
+    for bad in ({"variance": 0.2, "effect": 0.0}, {"variance": math.nan, "effect": 0.1}, {"variance": 0, "effect": 1}):
+        with pytest.raises(ValueError):
+            items_for_effect(**bad)
+
+
+@pytest.mark.parametrize(("sd", "effect"), [(0.02, 0.05), (0.02, 0.02), (0.05, 0.02), (0.01, 0.2)])
+def test_seeds_for_an_effect_agree_with_statsmodels(sd: float, effect: float):
+    oracle = TTestPower()
+    for n in (2, 3, 5, 20):
+        expected = oracle.power(effect / sd, n, 0.05)  # NaN where its lower tail underflows: one tail is all then
+        if math.isnan(expected):
+            expected = oracle.power(effect / sd, n, 0.025, alternative="larger")
+        assert t_test_power(sd, effect, n) == pytest.approx(expected, abs=1e-6)
+    n = seeds_for_effect(sd, effect)
+    assert t_test_power(sd, effect, n) >= 0.8
+    assert n == 2 or t_test_power(sd, effect, n - 1) < 0.8
+    if n > 2:
+        assert n == math.ceil(oracle.solve_power(effect / sd, alpha=0.05, power=0.8) - 1e-6)
+
+
+def test_seeds_for_an_effect_at_the_edges():
+    assert seeds_for_effect(0.0, 0.01) == 2
+    assert math.isnan(t_test_power(0.1, 0.1, 1))
+    assert seeds_for_effect(0.02, 0.02, alpha=0.005) > seeds_for_effect(0.02, 0.02)
+    for sd, effect in ((math.nan, 0.1), (-1.0, 0.1), (0.1, 0.0)):
+        with pytest.raises(ValueError):
+            seeds_for_effect(sd, effect)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.01, 0.03125])
+@pytest.mark.parametrize(
+    ("n", "gains", "losses"), [(30, 0.2, 0.0), (60, 0.3, 0.05), (12, 0.9, 0.1), (40, 0.02, 0.02), (5, 1.0, 0.0)]
+)
+def test_power_of_exact_mcnemar_is_the_sum_over_all_tables(n, gains, losses, alpha):
+    both = gains + losses
+    summed = sum(
+        stats.binom.pmf(m, n, both) * stats.binom.pmf(b, m, gains / both)
+        for m in range(n + 1)
+        for b in range(m + 1)
+        if mcnemar_exact(b, m - b) <= alpha
+    )
+    assert mcnemar_power(n, gains, losses, alpha=alpha) == pytest.approx(summed, abs=1e-8)
+
+
+def test_nothing_discordant_has_no_power():
+    assert mcnemar_power(100, 0.0, 0.0) == 0.0
+
+
+@pytest.mark.parametrize(("n", "discordant"), [(6, 0), (30, 0), (30, 3), (100, 2), (100, 30), (1319, 26), (6510, 2000)])
+def test_what_mcnemar_detects_has_the_stated_power(n, discordant):
+    delta = detectable_by_mcnemar(n, discordant)
+    both = max(delta, discordant / n)
+    assert mcnemar_power(n, (both + delta) / 2, (both - delta) / 2) == pytest.approx(0.8, abs=0.01)
+
+
+def test_exact_mcnemar_detects_what_the_normal_says_where_many_items_are_discordant_and_less_where_few_are():
+    normal = [2.8016 * math.sqrt(discordant) / n for n, discordant in ((6510, 2000), (30, 3))]
+    assert detectable_by_mcnemar(6510, 2000) == pytest.approx(normal[0], rel=0.01)
+    assert detectable_by_mcnemar(30, 3) > 1.5 * normal[1]
+
+
+def test_five_items_can_show_nothing():
+    assert math.isnan(detectable_by_mcnemar(5, 3))
+    assert math.isnan(detectable_by_mcnemar(0, 0))

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
 
-from capeval.attribution.claim_cells import Asked, Combination, asked, combinations_of, paired_with
-from capeval.attribution.claim_items import Evidence, Items, Told, gather
+from capeval.attribution.claims.cells import Asked, Combination, asked, combinations_of, paired_with
+from capeval.attribution.claims.items import Evidence, Items, Told, gather
+from capeval.attribution.confounds import SHOWN_GAP
 from capeval.attribution.grades import SEEDS, not_retrained
 from capeval.core import ClaimTest
 from capeval.stats.independent import Side, independent_sum, sum_interval
@@ -46,6 +47,8 @@ class Estimated:
     """One-sided p for the claim and against it, of a test that brings its own."""
     by_task: tuple[tuple[str, float, Interval], ...] = ()
     """Task, its own effect and 95 % interval."""
+    forgiven: Estimated | None = None
+    """The effect where the form of answers is forgiven; None where that makes no difference, or is not known."""
     confounds: tuple[str, ...] = ()
     runs: SeedInterval | None = None
     """Over training runs."""
@@ -111,7 +114,7 @@ def _estimated(
     whole = independent_sum(sides, weights, alpha=evidence.alpha)
     nodes = [node for combination in told.used.values() for node in combination.nodes]
     retrained = len(evidence.runs) >= SEEDS
-    return Estimated(
+    found = Estimated(
         test=test,
         contrast=", ".join(told.used),
         tasks=", ".join(items.task for items, _ in weighted),
@@ -131,6 +134,25 @@ def _estimated(
         control=_against_controls(evidence, test, list(told.used.values()), unit) if retrained else None,
         fixed=next(iter(not_retrained(evidence.tree, nodes)), "") if retrained else "",
     )
+    return replace(found, forgiven=_forgiven(evidence, test, list(told.used.values()), unit, found))
+
+
+def _forgiven(
+    evidence: Evidence, test: ClaimTest, used: Sequence[Combination], unit: str, whole: Estimated
+) -> Estimated | None:
+    """The effect where no answer is held against its form (the gold in a sentence counts), if that is another one."""
+    lenient = replace(evidence, runs=(evidence.forgiven,))
+    weighted = _gathered(lenient, test, used, unit, Told()) if evidence.forgiven else ""
+    if isinstance(weighted, str):
+        return None
+    sides, weights = [_Values.of(items, [0], lenient).side() for items, _ in weighted], [w for _, w in weighted]
+    found = independent_sum(sides, weights, alpha=evidence.alpha)
+    if not abs(found.delta - whole.delta) >= SHOWN_GAP:
+        return None
+    return Estimated(
+        test=test, unit=unit, margin=whole.margin, delta=found.delta, n=found.n,
+        interval=lambda level: sum_interval(sides, weights, level),
+    )  # fmt: skip
 
 
 def _shared(weighted: Sequence[tuple[Items, float]]) -> list[int]:

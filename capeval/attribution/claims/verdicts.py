@@ -17,7 +17,9 @@ times the smallest (Bonferroni over its k tests). 2 · min(p_for, p_against) is 
 one Holm family. A node that is compared with nothing is held against the margin instead of 0.
 
 These p speak of the weights at hand (the mean over training runs, where there are several). A claim speaks of stages:
-with three training runs or more it stays undecided unless the 95 % t interval over the runs answers alike.
+with three training runs or more it stays undecided unless the 95 % t interval over the runs answers alike. It speaks of
+capability: where answers could be read leniently, and that makes another effect, it stays undecided unless that effect
+answers alike.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from capeval.attribution.claim_estimates import Estimated
+from capeval.attribution.claims.estimates import Estimated
 from capeval.attribution.grades import SEEDS
 from capeval.stats.one_sided import p_above
 
@@ -44,6 +46,8 @@ class Judged:
     """p of the question against it."""
     runs: tuple[bool, bool] = (True, True)
     """Whether training runs would let it be supported, contradicted: always, where there are too few to ask."""
+    form: tuple[bool, bool] = (True, True)
+    """Whether it would be supported, contradicted too where the form of answers is forgiven."""
 
 
 def judge(effect: Estimated, *, alpha: float) -> Judged:
@@ -77,7 +81,14 @@ def judge(effect: Estimated, *, alpha: float) -> Judged:
         contradicts = 1.0
     if test.expect in ("not more", "not less") and contradicts <= alpha:
         supports = 1.0
-    return Judged(effect=effect, supports=supports, contradicts=contradicts, runs=_over_runs(effect, zero))
+    lenient = judge(effect.forgiven, alpha=alpha) if effect.forgiven else None
+    return Judged(
+        effect=effect,
+        supports=supports,
+        contradicts=contradicts,
+        runs=_over_runs(effect, zero),
+        form=(lenient.supports <= alpha, lenient.contradicts <= alpha) if lenient else (True, True),
+    )
 
 
 def _over_runs(effect: Estimated, zero: float) -> tuple[bool, bool]:
@@ -105,15 +116,25 @@ def both_questions(tests: Sequence[Judged]) -> tuple[float, float]:
     return supports, min(1.0, len(known) * min(test.contradicts for test in known))
 
 
-def verdict_of(tests: Sequence[Judged], supports: float, contradicts: float, alpha: float) -> str:
-    """Of two p that are adjusted already."""
-    if math.isnan(supports):
+def verdict_of(tests: Sequence[Judged], factor: float, alpha: float) -> str:
+    """What the tests say of their conjunction.
+
+    Args:
+        tests: All that must hold.
+        factor: What Holm makes of the claim's p.
+        alpha: Level of the verdict.
+    """
+    known = [test for test in tests if not test.effect.missing]
+    if not known:
         return "untestable"
-    holds = supports <= alpha and all(test.runs[0] for test in tests)
-    # of several tests the one with the smallest p refutes the claim
-    fails = contradicts <= alpha and min(tests, key=_against).runs[1]
-    return "supported" if holds else "contradicted" if fails else "undecided"
+    supports, _ = both_questions(tests)
+    if adjusted(supports, factor) <= alpha and all(test.runs[0] and test.form[0] for test in tests):
+        return "supported"
+    refuting = [test.contradicts for test in known if test.runs[1] and test.form[1]]
+    fails = any(adjusted(min(1.0, len(known) * p), factor) <= alpha for p in refuting)
+    return "contradicted" if fails else "undecided"
 
 
-def _against(test: Judged) -> float:
-    return 2.0 if math.isnan(test.contradicts) else test.contradicts
+def adjusted(one_sided: float, factor: float = 1.0) -> float:
+    """p of either question, with what Holm makes of the claim's p; NaN stays NaN."""
+    return one_sided if math.isnan(one_sided) else min(1.0, 2 * one_sided * factor)

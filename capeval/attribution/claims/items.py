@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from capeval.attribution.claim_cells import Asked, Combination
+from capeval.attribution.claims.cells import Asked, Combination
 from capeval.attribution.pairing import Cells, marks, pair
 from capeval.core import ClaimTest, Source, TaskSpec, Tree
 from capeval.errors import PairingError
@@ -33,6 +33,19 @@ class Evidence:
     alpha: float
     seed: int
     """Of the cluster sign-flip test."""
+    forgiven: Cells = field(default_factory=dict)
+    """The trace's own cells with the form of answers forgiven (`forgiven`); empty where that is not known."""
+
+
+def forgiven(cells: Cells) -> Cells:
+    """The cells with the form of answers forgiven, where that is known (`lenient`); empty where it is nowhere."""
+    if not any(part["lenient"].notna().any() for part in cells.values()):
+        return {}
+    return {
+        key: part.assign(score=part["lenient"].where(part["lenient"].notna() & part["score"].notna(), part["score"]))
+        if part["lenient"].notna().any() else part
+        for key, part in cells.items()
+    }  # fmt: skip
 
 
 @dataclass(slots=True)

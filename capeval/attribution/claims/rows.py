@@ -6,22 +6,22 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from capeval.attribution.claim_estimates import Estimated
-from capeval.attribution.claim_verdicts import Judged, verdict_of
+from capeval.attribution.claims.estimates import Estimated
+from capeval.attribution.claims.verdicts import Judged, adjusted, verdict_of
 from capeval.attribution.grades import SEEDS
 from capeval.attribution.sentences import amount, p_text, round_up
 from capeval.core import Claim
 from capeval.stats.power import items_for_margin
+from capeval.stats.rates import UNKNOWN
 
 
 def claim_rows(
-    claim: Claim, tests: Sequence[Judged], both: tuple[float, float], p: float, p_adjusted: float, alpha: float
+    claim: Claim, tests: Sequence[Judged], p: float, p_adjusted: float, alpha: float
 ) -> Iterator[dict[str, Any]]:
     """The claim's row, then its tests'."""
     factor = p_adjusted / p if p else 1.0
     parts = [_test_row(claim, test, factor, alpha) for test in tests]
-    supports, contradicts = (_adjusted(one, factor) for one in both)
-    verdict = verdict_of(tests, supports, contradicts, alpha)
+    verdict = verdict_of(tests, factor, alpha)
     lacking = [test.effect.missing for test in tests if test.effect.missing]
     if lacking and verdict != "contradicted":
         verdict = "untestable"
@@ -39,11 +39,6 @@ def claim_rows(
     yield from parts
 
 
-def _adjusted(one_sided: float, factor: float = 1.0) -> float:
-    """p of either question, with what Holm makes of the claim's p; NaN stays NaN."""
-    return one_sided if math.isnan(one_sided) else min(1.0, 2 * one_sided * factor)
-
-
 def _telling(parts: Sequence[dict[str, Any]], verdict: str) -> dict[str, Any]:
     """The test that the claim's row quotes: the one that refutes it, leaves it open, or supports it least."""
     same = [part for part in parts if part["verdict"] == verdict] or list(parts)
@@ -53,20 +48,19 @@ def _telling(parts: Sequence[dict[str, Any]], verdict: str) -> dict[str, Any]:
 
 def _test_row(claim: Claim, test: Judged, factor: float, alpha: float) -> dict[str, Any]:
     effect, runs = test.effect, test.effect.runs
-    supports, contradicts = (_adjusted(one, factor) for one in (test.supports, test.contradicts))
-    verdict = verdict_of([test], supports, contradicts, alpha)
+    verdict = verdict_of([test], factor, alpha)
     shown = effect.interval(0.95) if effect.interval else None
-    p = _adjusted(min(test.supports, test.contradicts))
+    p = adjusted(min(test.supports, test.contradicts))
     row = {
         "claim": claim.id, "text": claim.text, "literature": claim.grade, "source": claim.source,
         "test": effect.test.name, "contrast": effect.contrast, "task": effect.tasks, "setting": effect.settings,
-        "verdict": verdict, "reason": effect.missing or _runs_differ(test, verdict), "delta": effect.delta,
+        "verdict": verdict, "reason": effect.missing or _held_open(test, verdict), "delta": effect.delta,
         "low": shown.low if shown else math.nan, "high": shown.high if shown else math.nan,
-        "p": p, "p_adjusted": _adjusted(p / 2, factor), "n": effect.n, "n_needed": math.nan, "unit": effect.unit,
+        "p": p, "p_adjusted": adjusted(p / 2, factor), "n": effect.n, "n_needed": math.nan, "unit": effect.unit,
         "by_task": _by_task(effect),
         "confounds": "; ".join(effect.confounds), "seeds": max(1, runs.n) if runs else 1,
         "seed_low": runs.low if runs else math.nan, "seed_high": runs.high if runs else math.nan,
-        **_graded([test], verdict, p, _adjusted(p / 2, factor), alpha),
+        **_graded([test], verdict, p, adjusted(p / 2, factor), alpha),
     }  # fmt: skip
     # a score by itself is held against the margin: no number of items is sure to tell them apart
     if verdict == "undecided" and not row["reason"] and not effect.test.alone and effect.n > 1 and effect.se >= 0:
@@ -89,12 +83,15 @@ def _size(delta: float, low: float, high: float, unit: str) -> str:
     return f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
-def _runs_differ(test: Judged, verdict: str) -> str:
-    """Why what these weights show is not shown of their stages."""
-    runs, effect = test.effect.runs, test.effect
-    if verdict != "undecided" or runs is None or all(test.runs):
-        return ""
-    return f"{runs.n} training runs: {_size(runs.mean, runs.low, runs.high, effect.unit)}"
+def _held_open(test: Judged, verdict: str) -> str:
+    """Why what these weights show, or this form of answers, is not shown of their stages' capability."""
+    runs, effect, said = test.effect.runs, test.effect, []
+    if verdict == "undecided" and runs is not None and not all(test.runs):
+        said.append(f"{runs.n} training runs: {_size(runs.mean, runs.low, runs.high, effect.unit)}")
+    if lenient := effect.forgiven:
+        ends = lenient.interval(0.95) if lenient.interval else UNKNOWN
+        said.append(f"with the form of answers forgiven {_size(lenient.delta, ends.low, ends.high, effect.unit)}")
+    return "; ".join(said)
 
 
 def _graded(tests: Sequence[Judged], verdict: str, p: float, p_adjusted: float, alpha: float) -> dict[str, str]:
@@ -104,18 +101,23 @@ def _graded(tests: Sequence[Judged], verdict: str, p: float, p_adjusted: float, 
     if p_adjusted > alpha:
         return {"grade": "C" if p <= alpha else "D", "grade_reason": f"p above α{' after adjustment' * (p <= alpha)}"}
     reasons = [reason for test in tests if (reason := _not_a(test, verdict))]
+    if verdict == "undecided":  # shown of these weights, or in this form, and not of the stage's capability
+        return {"grade": "D", "grade_reason": "; ".join(dict.fromkeys(reasons))}
     return {"grade": "B" if reasons else "A", "grade_reason": "; ".join(dict.fromkeys(reasons))}
 
 
 def _not_a(test: Judged, verdict: str) -> str:
     """What keeps one test's evidence from being graded A."""
     effect, runs = test.effect, test.effect.runs
+    asked = 1 if verdict == "contradicted" or test.supports > test.contradicts else 0
+    if not test.form[asked]:
+        return "hinges on the form of answers"
+    if not test.runs[asked]:
+        return "training runs differ"
     if runs is None or runs.n < SEEDS:
         return "one training run" if runs is None or runs.n < 2 else f"{runs.n} training runs"
     if effect.fixed:
         return f"{effect.fixed} was not trained again"
-    if not test.runs[verdict == "contradicted"]:
-        return "training runs differ"
     shown = (verdict == "supported") == (effect.test.expect in ("more", "less"))
     if effect.test.relation is None or not shown:
         return ""  # what is within a node, or not there, needs no control

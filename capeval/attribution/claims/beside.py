@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capeval.attribution.claim_cells import asked, picked, words_of
-from capeval.attribution.claim_estimates import Estimated
-from capeval.attribution.claim_items import Evidence
+from capeval.attribution.claims.cells import asked, picked, words_of
+from capeval.attribution.claims.estimates import Estimated
+from capeval.attribution.claims.items import Evidence
 from capeval.core import ClaimTest
 from capeval.stats.change_point import MIN_SIZES
 from capeval.stats.independent import Side, independent_sum, sum_interval

@@ -2,22 +2,22 @@
 
     capeval claims instructgpt
 
-A claim names contrasts between sorts of stages on measures (model_zoo/claims.yaml). `claim_cells` finds the nodes and
-tasks that a tree has for it, `claim_items` the items, `claim_estimates` one effect for each test, `claim_verdicts` what
-the effects say of the claim, `claim_rows` the words.
+A claim names contrasts between sorts of stages on measures (model_zoo/claims.yaml). `cells` finds the nodes and
+tasks that a tree has for it, `items` the items, `estimates` one effect for each test, `verdicts` what
+the effects say of the claim, `rows` the words.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 import pandas as pd
 
-from capeval.attribution.claim_estimates import Estimated, estimate_test
-from capeval.attribution.claim_items import Evidence
-from capeval.attribution.claim_rows import claim_rows
-from capeval.attribution.claim_tables import estimate_from_table
-from capeval.attribution.claim_verdicts import both_questions, judge
+from capeval.attribution.claims.beside import estimate_from_table
+from capeval.attribution.claims.estimates import Estimated, estimate_test
+from capeval.attribution.claims.items import Evidence, forgiven
+from capeval.attribution.claims.rows import claim_rows
+from capeval.attribution.claims.verdicts import adjusted, both_questions, judge
 from capeval.columns import CLAIM_COLUMNS
 from capeval.core import Claims, ClaimTest
 from capeval.stats.multiplicity import holm
@@ -34,17 +34,17 @@ def claims_table(claims: Claims, evidence: Evidence) -> pd.DataFrame:
     Returns:
         Columns of `columns.CLAIM_COLUMNS`, claims in their order.
     """
+    evidence = replace(evidence, forgiven=forgiven(evidence.runs[0]))
     judged = [
         [judge(effect, alpha=evidence.alpha) for test in claim.tests for effect in _effects(evidence, test)]
         for claim in claims.claims
     ]
-    both = [both_questions(tests) for tests in judged]
-    raw = [min(1.0, 2 * min(pair)) if not math.isnan(min(pair)) else math.nan for pair in both]
-    adjusted = holm(raw)
+    raw = [adjusted(min(both_questions(tests))) for tests in judged]
+    of_family = holm(raw)
     rows = [
         row
-        for claim, tests, pair, p, p_adjusted in zip(claims.claims, judged, both, raw, adjusted, strict=True)
-        for row in claim_rows(claim, tests, pair, p, float(p_adjusted), evidence.alpha)
+        for claim, tests, p, p_adjusted in zip(claims.claims, judged, raw, of_family, strict=True)
+        for row in claim_rows(claim, tests, p, float(p_adjusted), evidence.alpha)
     ]
     return pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
 

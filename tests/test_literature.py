@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from capeval.claims import load_claims
 from capeval.errors import BadFileError, UsageError
+from capeval.literature import load_claims
 
 GOOD = """
 measures:
