@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from capeval.pipeline import trace_built as trace_built
     from capeval.planner import plan as plan
     from capeval.recordings import import_records as import_records
+    from capeval.rereading import read_chains as read_chains
     from capeval.runner import run as run
     from capeval.store.runs import Run as Run
     from capeval.store.runs import load_run as load_run
@@ -42,6 +43,7 @@ _DOORS = {
     "load_run": "capeval.store.runs",
     "load_trace": "capeval.store.traces",
     "plan": "capeval.planner",
+    "read_chains": "capeval.rereading",
     "run": "capeval.runner",
     "trace": "capeval.tracer",
     "trace_built": "capeval.pipeline",

@@ -16,7 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from capeval import runner
+import pandas as pd
+
+from capeval import rereading, runner
 from capeval.builder import BuildOptions, Planned, build_units, options_as_mapping, plan, training_of, width
 from capeval.core import Tree
 from capeval.digest import digest
@@ -25,7 +27,7 @@ from capeval.errors import UsageError
 from capeval.fleet import Unit, Watch, work
 from capeval.lab.corpora import world_digest
 from capeval.runner import RunOptions
-from capeval.store.files import make_folder, read_json, write_json
+from capeval.store.files import make_folder, read_json, read_parquet, write_json, write_parquet
 from capeval.store.runs import Run, folder_name, load_run
 from capeval.store.traces import Trace
 from capeval.suites import load_suite
@@ -34,6 +36,7 @@ from capeval.training.recipe import Given
 from capeval.zoo import load_tree, tree_path
 
 _ASKED = "asked.json"
+_READS = "reads.parquet"
 _COST_OF_ASKING = 300.0
 """In the unit of `builder.cost`."""
 
@@ -95,7 +98,8 @@ def trace_built(  # noqa: PLR0913  training, asking and attributing, each with i
     of_tree = _with_built(loaded, planned, training)
     options = replace(options, suite=suite)
     again = _again(of_tree, runs[0], replicas[0], options, folder, ask, build.workers, watch) if options.elicit else {}
-    elicited = Elicited(answers=answers_of(again))
+    reads = _reads(of_tree, runs[0], replicas[0], options.suite, folder, build.workers, watch) if options.elicit else []
+    elicited = Elicited(answers=answers_of(again), reads=rereading.together(reads))
     found = trace_runs(of_tree, runs[0], options, replicas=runs[1:], elicited=elicited)
     asked = {
         replica.places[node]: run for replica, one in zip(replicas, runs, strict=True) for node, run in one.items()
@@ -161,6 +165,28 @@ def _again(  # noqa: PLR0913  who is asked what again, and where it is kept
     return {node: load_run(place) for node, place in places.items() if (place / "manifest.json").is_file()}
 
 
+def _reads(  # noqa: PLR0913  who reads whose chains, and where that is kept
+    tree: Tree, runs: Mapping[str, Run], replica: _Replica, suite: str, folder: Path, workers: int, watch: Watch
+) -> list[pd.DataFrame]:
+    """Every edge's chains of thought, read by its parent, where the child writes some."""
+    units, places = [], []
+    for edge in tree.edges():
+        if not {edge.child, edge.parent} <= runs.keys() or not rereading.readings(runs[edge.child], runs[edge.parent]):
+            continue
+        place = folder / rereading.FOLDER / folder_name(edge.child)
+        ends = {"child": replica.places[edge.child], "parent": replica.places[edge.parent]}
+        made = [
+            (runs[node].manifest["checkpoint"], runs[node].manifest["created"]) for node in (edge.child, edge.parent)
+        ]
+        mark = digest(made, load_suite(suite).digest, rereading.CHAINS, rereading.DECOYS)
+        places.append(place)
+        if not _known(place, mark, _READS):
+            arguments = {**ends, "suite": suite, "place": place, "mark": mark}
+            units.append(Unit(name=f"read {edge.child}", function="capeval.pipeline:read_edge", arguments=arguments))
+    work(units, workers=workers, watch=watch)
+    return [read_parquet(place / _READS) for place in places]
+
+
 def _cost(training: Sequence[Mapping[str, Mapping[str, Any]]], runs: Sequence[Run]) -> dict[str, float]:
     counts = [run.manifest["counts"] for run in runs]
     return {
@@ -183,6 +209,14 @@ def elicit_node(
     """One parent, asked again, in a worker's process."""
     with _marked(ask, mark):
         elicit(str(planned.folder), suite, items, options=replace(ask, watch=watch))
+
+
+def read_edge(child: Path, parent: Path, suite: str, place: Path, mark: str, watch: Callable[[int, int], None]) -> None:
+    """One child's chains, read by its parent, in a worker's process."""
+    runs = [load_run(folder) for folder in (child, parent)]
+    found = rereading.read_chains(*runs, suite=suite, folder=make_folder(place), options=RunOptions(watch=watch))
+    write_parquet(place / _READS, found)
+    write_json(place / _ASKED, {"mark": mark})
 
 
 @contextmanager
@@ -209,8 +243,8 @@ def _mark(planned: Planned, suite: str, ask: RunOptions) -> str:
     return digest(planned.digest, load_suite(suite).digest, how, versions, world)
 
 
-def _known(place: Path, mark: str) -> bool:
-    if not (place / _ASKED).is_file() or not (place / "manifest.json").is_file():
+def _known(place: Path, mark: str, result: str = "manifest.json") -> bool:
+    if not (place / _ASKED).is_file() or not (place / result).is_file():
         return False
     said: Any = read_json(place / _ASKED)
     return isinstance(said, Mapping) and said.get("mark") == mark

@@ -99,16 +99,16 @@ def run(
     options = options or RunOptions()
     started, worked = time.monotonic(), time.process_time()
     what = suite if isinstance(suite, Suite) else load_suite(suite)
-    backend = _open(model, options)
+    backend = open_model(model, options)
     node = options.node or node_name(model)
     folder = options.out or RUNS / f"{folder_name(node)}-{folder_name(what.name)}{_how(options)}"
     refuse_foreign(folder, node=node, uri=backend.uri)
     with _folder(folder):
-        asked = _asked(what, backend, options, items)
+        asked = prompts_of(what, backend, options, items)
         _refuse_meaningless(backend, asked, what.name)
         requests = harness.requests_of(asked)
         with Journal.open((folder if options.out else RUNS) / "journal.sqlite") as journal:
-            replies, counts = _answers(backend, requests, journal, options)
+            replies, counts = answers_to(backend, requests, journal, options)
         records = harness.records(asked, replies)
     checkpoint = Checkpoint(node=node, uri=backend.uri, revision=options.revision, digest=backend.digest)
     seconds = round(time.monotonic() - started, 3)
@@ -150,15 +150,15 @@ def show(model: str, suite: str, n: int, *, options: RunOptions | None = None) -
         UsageError, BadFileError, MissingError: as `run`.
     """
     options = replace(options or RunOptions(), limit=n)
-    backend = _open(model, options)
+    backend = open_model(model, options)
     return [
         prompt(one, number, backend)
-        for one in _asked(load_suite(suite), backend, options)
+        for one in prompts_of(load_suite(suite), backend, options)
         for number in range(len(one.documents))
     ]
 
 
-def _asked(
+def prompts_of(
     suite: Suite, backend: Backend, options: RunOptions, items: harness.Items | None = None
 ) -> list[harness.Asked]:
     """The suite's tasks and prompts, with whole shots left out where the model could not read all."""
@@ -170,7 +170,8 @@ def _asked(
     return harness.fit(prepared, backend.overflow)
 
 
-def _open(model: str, options: RunOptions) -> Backend:
+def open_model(model: str, options: RunOptions) -> Backend:
+    """The engine that the options choose; weights load with the first request."""
     settings = BackendSettings(
         revision=options.revision, device=options.device, dtype=options.dtype, batch_tokens=options.batch_tokens
     )
@@ -213,7 +214,7 @@ def node_name(model: str) -> str:
     return path.resolve().name if path.exists() else model
 
 
-def _answers(
+def answers_to(
     backend: Backend, requests: Sequence[Request], journal: Journal, options: RunOptions
 ) -> tuple[list[Reply], dict[str, int]]:
     """A reply to every request: from the journal, or asked once however often it occurs."""

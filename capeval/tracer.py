@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capeval import elicit, runner
+from capeval import elicit, rereading, runner
 from capeval.attribution.abstention import abstention_table
 from capeval.attribution.anatomy import anatomy_table
 from capeval.attribution.calibration import calibration_table
@@ -119,7 +119,15 @@ def _ask_again(tree: Tree, runs: Mapping[str, Run], options: TraceOptions, ask: 
     stages = {stage.name: _chosen(stage, options, beside) for stage in tree.stages}
     needed = to_elicit(tree, runs, options.suite)
     again = {node: ask(stages[node], options.suite, items) for node, items in needed.items() if stages[node].uri}
-    return Elicited(answers=elicit.answers_of({node: run for node, run in again.items() if run is not None}))
+    reads = [
+        rereading.read_chains(runs[edge.child], runs[edge.parent], suite=options.suite)
+        for edge in tree.edges()
+        if all(node in runs and rereading.can_read(runs[node]) for node in (edge.child, edge.parent))
+    ]
+    return Elicited(
+        answers=elicit.answers_of({node: run for node, run in again.items() if run is not None}),
+        reads=rereading.together(reads),
+    )
 
 
 def to_elicit(tree: Tree, runs: Mapping[str, Run], suite: str) -> Mapping[str, Items]:
@@ -197,8 +205,8 @@ class Elicited:
 
     answers: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Parents' records in other settings (`columns.RECORD_COLUMNS` with `node` in front)."""
-    reads: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """What parents make of their children's chains of thought."""
+    reads: pd.DataFrame = field(default_factory=rereading.nothing_read)
+    """What parents make of their children's chains of thought (`columns.READ_COLUMNS`)."""
 
 
 def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
@@ -250,7 +258,8 @@ def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
         scaling=scaling,
         unlock=unlock,
         elicited=beyond.answers,
-        reasoning=reasoning_table(tree, collapsed, beyond.reads, alpha=alpha, seed=seed),
+        reads=beyond.reads,
+        reasoning=reasoning_table(tree.tasks, beyond.reads, alpha=alpha),
         claims=claims_table(claims, evidence),
         provenance={"alpha": alpha, "level": 0.95, "seed": seed, **provenance},
     )

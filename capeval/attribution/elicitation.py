@@ -26,6 +26,9 @@ CONTROLS = 3
 FEWEST_NEW = 5
 """Fewer new items can't be told from luck, so nobody is asked again for them."""
 
+STEPWISE = frozenset({"cot", "steps", "zero-shot-cot"})
+"""Settings of suites that ask for steps."""
+
 _PLAIN = re.compile(r"0-shot|zero-shot|direct|asked|cloze|document|output|wording-\d+|qa|instruction|qa\+instruction")
 _SHOWS = re.compile(r"[1-9]\d*-shot|few-shot(-.*)?|zero-shot-.+|cot|steps|.* \(elicited\)")
 

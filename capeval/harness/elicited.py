@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from capeval.attribution.elicitation import GOLD, name_of, plain_settings, shows_the_way
+from capeval.attribution.elicitation import GOLD, STEPWISE, name_of, plain_settings, shows_the_way
 from capeval.core import TaskSource
 from capeval.harness.prepare import in_lm_evals_world
 from capeval.harness.taskfile import blaming, build
@@ -26,8 +26,6 @@ TRIGGER = "Let's think step by step."
 """Kojima et al. 2022, arXiv:2205.11916."""
 ROOM = 256
 """Tokens that an answer in steps may have, where the task's own limit is lower."""
-_STEPWISE = {"cot", "steps", "zero-shot-cot"}
-"""Settings of suites that ask for steps already."""
 _SCORED = {
     "output_type": "loglikelihood", "metric_list": [{"metric": "acc"}], "filter_list": None, "generation_kwargs": None,
     "process_results": None, "repeats": 1,
@@ -66,7 +64,7 @@ def elicited(source: TaskSource, settings: Sequence[str], *, templated: bool = F
     if task.OUTPUT_TYPE != "generate_until":
         return found
     generation = dict(task.config.generation_kwargs or {})
-    if not (_STEPWISE & set(settings) or task.config.gen_prefix):
+    if not (STEPWISE & set(settings) or task.config.gen_prefix):
         long = generation | {"max_gen_toks": max(ROOM, int(generation.get("max_gen_toks") or 0))}
         found.append(otherwise("step by step", override={"gen_prefix": TRIGGER, "generation_kwargs": long}))
     sampled = {"generation_kwargs": generation | {"do_sample": True, "temperature": TEMPERATURE}, "repeats": SAMPLES}

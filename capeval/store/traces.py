@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from capeval.columns import LEDGER_COLUMNS, RECORD_COLUMNS
+from capeval.columns import LEDGER_COLUMNS, READ_COLUMNS, RECORD_COLUMNS
 from capeval.core import Cell, Contrast, Factorial, Link, Series, Stage, TaskSpec, Tree
 from capeval.digest import digest, digest_file
 from capeval.errors import BadFileError, UsageError
@@ -33,7 +33,8 @@ from capeval.strict import build, mapping, mappings
 FORMAT = 1
 _TABLES = (
     "effects", "replicas", "scores", "published", "published_effects", "flips", "rungs", "calibration", "abstention",
-    "anatomy", "origin", "factorial", "scaling", "unlock", "elicited", "reasoning", "claims",
+    "anatomy", "origin", "factorial", "scaling", "unlock", "elicited", "reads", "reasoning",
+    "claims",
 )  # fmt: skip
 TRAINING = "training.json"
 
@@ -79,6 +80,8 @@ class Trace:
     """command, created, versions, digests, alpha, level, seed, counts of rows, runs of evaluated nodes."""
     elicited: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["node", *RECORD_COLUMNS]))
     """Parents' answers in elicited settings (`columns.RECORD_COLUMNS` with `node` in front)."""
+    reads: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(READ_COLUMNS)))
+    """`columns.READ_COLUMNS`: what parents make of their children's chains."""
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By name of a node that capeval trained: stage, parent, recipe, seed, digest, data, steps, tokens, seconds (of a
     processor), curves (lists of one length, `step` among them), samples (prompt, answer) and versions."""
