@@ -102,7 +102,7 @@ def _named(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _group(part: pd.DataFrame, *, clustered: bool) -> dict[str, Any]:
     """The row of one group of items; `judge` gives the intervals of the answer at a level."""
-    chains = [_read(rows) for _, rows in part.groupby("item", sort=False)]
+    chains = _chains(part)
     clusters = np.array([one.cluster for one in chains], dtype=object)
 
     def interval(values: np.ndarray, level: float = 0.95, *, binary: bool) -> Interval:
@@ -131,31 +131,30 @@ def _group(part: pd.DataFrame, *, clustered: bool) -> dict[str, Any]:
     return row
 
 
-def _read(rows: pd.DataFrame) -> _Read:
-    """One chain from its rows, a row a step."""
-    ordered = rows.sort_values("step")
-    steps, first = ordered[ordered["step"] > 0], ordered.iloc[0]
-    tokens = steps["tokens"].to_numpy(float)
-    inner = ordered[~ordered["last"].astype(bool)]
-    unstated = inner[~inner["stated"].astype(bool)]
-    decoys = int(first["decoys"])
-    other = np.nanmax([first["said"], first["own"], -math.inf])
-    return _Read(
-        ratios=(steps["child_logprob"] - steps["parent_logprob"]).to_numpy(float), tokens=tokens,
-        found={"start": _likeliest(inner.iloc[0]), "unstated": _likeliest(unstated.iloc[-1]),
-               "end": _likeliest(inner.iloc[-1])},
-        luck=float(first["decoy"] > other) / decoys if decoys and not math.isnan(first["said"]) else math.nan,
-        cluster=str(first["cluster"]),
-        greedy=bool(first["greedy"]), restated=bool(first["restated"]),
-    )  # fmt: skip
-
-
-def _likeliest(row: pd.Series) -> float:
-    """1 where the child's answer is likelier than every other one; NaN where it was not asked, or there is no other."""
-    others = row[["own", "decoy"]].astype(float).dropna()
-    if math.isnan(row["said"]) or others.empty:
-        return math.nan
-    return float(row["said"] > others.max())
+def _chains(part: pd.DataFrame) -> list[_Read]:
+    """The chains of a table with a row a step."""
+    ordered = part.sort_values(["item", "step"], kind="stable")
+    others = ordered[["own", "decoy"]].astype(float).max(axis=1)  # NaN where there is none
+    said = ordered["said"].astype(float)
+    found = (said > others).astype(float).where(said.notna() & others.notna()).to_numpy(float)
+    chance = 1.0 / ordered["decoys"].astype(float).where(ordered["decoys"] > 0)
+    lucky = (ordered["decoy"] > ordered[["said", "own"]].astype(float).max(axis=1)) * chance.where(said.notna())
+    ratios = (ordered["child_logprob"] - ordered["parent_logprob"]).to_numpy(float)
+    tokens, luck = ordered["tokens"].to_numpy(float), lucky.to_numpy(float)
+    unstated = ~ordered["stated"].to_numpy(bool)
+    clusters = ordered["cluster"].astype(str).to_numpy(object)
+    greedy, restated = ordered["greedy"].to_numpy(bool), ordered["restated"].to_numpy(bool)
+    starts = np.flatnonzero(ordered["step"].to_numpy() == 0)
+    return [
+        _Read(
+            ratios=ratios[first + 1 : after], tokens=tokens[first + 1 : after],
+            # the last row is the answer's sentence: of what stands before it, the last is all that is told
+            found={"start": found[first], "unstated": found[first + int(unstated[first : after - 1].sum()) - 1],
+                   "end": found[after - 2]},
+            luck=luck[first], cluster=clusters[first], greedy=greedy[first], restated=restated[first],
+        )
+        for first, after in zip(starts, [*starts[1:], len(ordered)], strict=True)
+    ]  # fmt: skip
 
 
 def _curve(chains: Sequence[_Read], interval: Any) -> str:
