@@ -38,6 +38,7 @@ bench: setup     ## side by side with lm-eval: same work, equal outputs, ratios
 
 validate: setup  ## minutes of simulation: every test and interval, then attribution, on planted truth; a miss fails
 	$(BIN)/python -m benchmarks.validate_stats
+	$(BIN)/python -m benchmarks.validate_unlock
 	$(BIN)/python -m benchmarks.validate_change_point
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.planted
 	CAPEVAL_SLOW=1 $(BIN)/python -m pytest tests/stats/test_simulation.py tests/stats/test_change_point.py

@@ -139,7 +139,7 @@ GRID: dict[str, World] = {
 def main() -> None:
     """Print the grid."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--reps", type=int, default=1000)
+    parser.add_argument("--reps", type=int, default=2000)
     args = parser.parse_args()
     print(f"{args.reps} repetitions, margin {MARGIN:g}\n")
     print("| truth | unlocked | injected | can't tell | mean difference | covered | new items |")

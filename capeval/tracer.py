@@ -161,6 +161,9 @@ def trace_runs(
     _check_replicas(tree, runs, replicas)
     records = _records(tree, runs)
     provenance = _provenance(options, tree, runs) | {"rows": len(records)}
+    if elicited is not None and len(elicited.answers):
+        asked = elicited.answers.groupby("node", sort=False)["setting"]
+        provenance["elicited"] = {str(node): sorted(set(settings)) for node, settings in asked}
     if replicas:
         checkpoints = [{node: run.manifest.get("checkpoint") for node, run in replica.items()} for replica in replicas]
         provenance["replicas"] = checkpoints

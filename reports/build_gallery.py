@@ -1,12 +1,14 @@
 """Rebuild the examples: `make gallery`. Pages (not committed: each inlines the chart library) and the pictures of them.
 
-    python reports/build_gallery.py            # reports/gallery/<tree>/report.html + reports/gallery/<tree>-<theme>.png
+    python reports/build_gallery.py            # in reports/gallery: <tree>/report.html, pictures, claims-<tree>.md
+    python reports/build_gallery.py --trace traces/lab     # and the claims of a tree that takes training
 
 The pictures need Chromium; where it is missing the pages are written and the pictures are left as they are.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 from capeval.report.claims import markdown_claims
 from capeval.report.page import write_report
 from capeval.store.files import write_text
-from capeval.store.traces import save_trace
+from capeval.store.traces import Trace, load_trace, save_trace
 from capeval.tracer import trace
 
 GALLERY = Path(__file__).parent / "gallery"
@@ -28,6 +30,12 @@ ABOUT = """# What the tree {0} says of the literature's claims
 
 `capeval claims {0}` prints this; `capeval claims {0} --claim ID` one claim with all that it rests on. p is adjusted
 (Holm) over the claims that can be tested, † is confounded, grades are those of docs/statistics.md.
+
+"""
+
+
+SEEDS = """These are {1} training runs (`capeval trace {0} --seeds {1}`): values are means over them, and a claim stays
+undecided where the 95 % t interval over the runs does not answer alike.
 
 """
 
@@ -51,13 +59,24 @@ def photograph(page: Path, picture: Path, *, dark: bool) -> None:
             driver.quit()
 
 
+def write_claims(found: Trace) -> None:
+    """The claims ledger of a trace as a document."""
+    name = found.tree.name
+    about = ABOUT.format(name) + (SEEDS.format(name, runs) if (runs := int(found.claims["seeds"].max())) > 1 else "")
+    write_text(GALLERY / f"claims-{name}.md", about + markdown_claims(found.claims, tree=name))
+
+
 def main() -> None:
     """Build every example."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--trace", type=Path, action="append", default=[], help="a stored trace, for its claims")
+    for folder in parser.parse_args().trace:
+        write_claims(load_trace(folder))
     for name in TREES:
         found = trace(name)
         page = write_report(found, save_trace(found, GALLERY / name))
         print(page)
-        write_text(GALLERY / f"claims-{name}.md", ABOUT.format(name) + markdown_claims(found.claims, tree=name))
+        write_claims(found)
         if shutil.which("chromium") and shutil.which("chromedriver"):
             for theme in ("light", "dark"):
                 photograph(page, GALLERY / f"{name}-{theme}.png", dark=theme == "dark")

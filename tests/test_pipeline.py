@@ -179,3 +179,29 @@ def test_a_node_takes_a_real_benchmark_like_any_checkpoint(
     found = run(str(node), "cot", options=RunOptions(limit=1, out=tmp_path / "run"))
     assert found.records["task"].str.startswith(("gsm8k", "bbh")).all()
     assert found.records["score"].notna().all()
+
+
+def test_parents_are_asked_again_once_all_nodes_were_asked(
+    traced: tuple[str, Path, Trace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, folder, _ = traced
+    records = load_run(folder / "trace" / "runs" / "base").records
+    generated = records[records["finish"] != ""]
+    task, setting = generated.iloc[0][["task", "setting"]]
+    items = tuple(generated.loc[(generated["task"] == task) & (generated["setting"] == setting), "item"][:2])
+    monkeypatch.setattr("capeval.pipeline.to_elicit", lambda *_: {"base": {(task, setting): items}})
+    told: list[str] = []
+
+    def elicit() -> Trace:
+        return trace_built(
+            tree, folder / "trace", build=BuildOptions(models=folder / "models", workers=1), ask=RunOptions(limit=3),
+            options=TraceOptions(elicit=True), watch=lambda unit, *_: told.append(unit),
+        )  # fmt: skip
+
+    found = elicit()
+    assert "elicit base" in told and set(found.elicited["node"]) == {"base"}
+    assert set(found.elicited["item"]) == set(items) and set(found.elicited["task"]) == {task}
+    assert all(name.endswith("(elicited)") for name in found.elicited["setting"])
+    assert (folder / "trace" / "elicited" / "base" / "manifest.json").is_file()
+    told.clear()
+    assert elicit().elicited["score"].equals(found.elicited["score"]) and told == []

@@ -182,3 +182,39 @@ def test_a_control_is_the_parent_of_a_sibling_contrast(tmp_path: Path) -> None:
             load_tree(write(tmp_path, GOOD.replace(within, wrong)))
     with pytest.raises(BadFileError, match="'control' must be"):
         load_tree(write(tmp_path, good.replace("control: true", "control: maybe")))
+
+
+CROSSED = """
+name: crossed
+stages:
+  - {name: a, kind: base}
+  - {name: b, kind: continued, links: [{parent: a, certainty: documented}]}
+  - {name: c, kind: sft, links: [{parent: a, certainty: documented}]}
+  - {name: d, kind: sft, links: [{parent: b, certainty: documented}]}
+factorials:
+  - {factors: [more text, tuning], neither: a, first: b, second: c, both: d}
+"""
+
+
+def test_a_tree_may_name_four_nodes_that_cross_two_stages(tmp_path: Path) -> None:
+    [design] = load_tree(write(tmp_path, CROSSED)).factorials
+    assert (design.name, design.nodes) == ("more text × tuning", ("a", "b", "c", "d"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("both: d", "both: x", "factorial '?': unknown node 'x'"),
+        (", both: d", "", "factorial '?' needs 'both': it crosses four nodes (neither, first, second, both)"),
+        ("both: d", "both: c", "must be four different nodes"),
+        ("[more text, tuning]", "[tuning]", "'factors' names the two stages that are crossed"),
+        ("[more text, tuning]", "[tuning, tuning]", "'factors' names the two stages that are crossed"),
+        ("both: d", "all: d", "unknown key 'all'"),
+        ("both: d}", "both: d}\n  - {factors: [more text, tuning], neither: d, first: b, second: c, both: a}",
+         "two factorials are called more text × tuning"),
+    ],
+)  # fmt: skip
+def test_a_wrong_design_is_named_with_its_remedy(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(BadFileError) as raised:
+        load_tree(write(tmp_path, CROSSED.replace(old, new)))
+    assert message in str(raised.value)

@@ -166,8 +166,8 @@ def _certain(parts: Sequence[pd.DataFrame], share: str, alpha: float) -> bool:
 def read_otherwise(groups: Iterable[Sequence[pd.DataFrame]], *, alpha: float = 0.05) -> list[str]:
     """Whether the ends' answers became scores in other ways: a change of format, not of capability.
 
-    By rungs of the ladder that differ, and by answers that are right but for their form; by more than `SHARE_GAP`, or
-    certainly. Of several settings and rungs the largest difference is told.
+    By rungs of the ladder that differ, and by answers that are better with their form forgiven; by more than
+    `SHARE_GAP`, or certainly. Of several settings and rungs the largest difference is told.
 
     Args:
         groups: For each setting the cells of all ends, as `pairing.cells` makes them.
@@ -192,7 +192,7 @@ def _readings(parts: Sequence[pd.DataFrame]) -> Iterator[tuple[str, list[np.ndar
     """(words, for every end an indicator of each item) of all ways in which answers of the same items were read."""
     forms = [part["form"].to_numpy(float) for part in parts]
     if all(np.isfinite(form).any() for form in forms):
-        yield "right but for their form:", forms
+        yield "held back by their form:", forms
     rungs = [part["rung"].to_numpy(object) for part in parts]
     if any((rung == "").all() for rung in rungs):
         return  # an end without a ladder can't have moved on it

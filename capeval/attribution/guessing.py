@@ -27,14 +27,14 @@ def chance_of_guessing(tries: pd.DataFrame, records: pd.DataFrame, spec: TaskSpe
         records: All that anybody said to the task's items: what a right answer said is an item's gold.
         spec: The task.
     """
-    of_items = tries.groupby("item", sort=False)["extracted"]
+    of_items = tries["extracted"].map(_plain, na_action="ignore").groupby(tries["item"], sort=False)
     if not tries["response"].notna().any():
         return of_items.size().map(lambda k: chance_of_any(spec.chance, int(k)))
     if not (tries["finish"] != "").any():
         return (of_items.nunique() * spec.chance).clip(upper=1.0)
     right = records[(records["score"] == 1.0) & records["extracted"].notna()].drop_duplicates("item")
     golds = right.set_index("item")["extracted"].map(_plain)
-    answers = {item: set(texts.dropna().map(_plain)) for item, texts in of_items}
+    answers = {item: set(texts.dropna()) for item, texts in of_items}
     tried = pd.Index(answers)
     items = tried.union(golds.index, sort=False)  # golds of items that were not tried are exchanged too
     labels = records.drop_duplicates("item").set_index("item")["cluster"]

@@ -8,7 +8,7 @@ it) end the path.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -77,7 +77,9 @@ class Walker:
         for whole in self._paths:
             path = self._walk(whole, task, setting)
             if path is not None:
-                found.setdefault(path.nodes, path)
+                known = found.get(path.nodes)
+                reasons = dict.fromkeys(filter(None, [known.ended if known else "", path.ended]))
+                found[path.nodes] = replace(path, ended="; ".join(reasons))
         return [
             path
             for nodes, path in found.items()

@@ -17,7 +17,7 @@ from capeval.attribution.factorial import CELLS
 from capeval.attribution.factorial_words import verdict_of
 from capeval.attribution.sentences import label_of
 from capeval.core import Factorial
-from capeval.report.lines import lines, say
+from capeval.report.lines import lines, room, say, shortened
 from capeval.report.words import MARKS, clean, count_text, difference_text, interval, number, short_p, task_name
 from capeval.store.traces import Trace
 
@@ -51,11 +51,13 @@ def say_part(trace: Trace, console: Console) -> None:
         certain = [one for one in asked if _certain(one["interaction"])]
         first, second = map(clean, design.factors)
         seeds = int(part["seeds"].max())
-        held = f", {sum(_holds(one['interaction']) for one in certain)} of them over {seeds} training runs"
+        title = f"2 × 2: {first} × {second}"
+        tally = f": {len(certain)} of {len(asked)} interactions are certain"
+        if seeds > 1:
+            tally += f", {sum(_holds(one['interaction']) for one in certain)} of them over {seeds} training runs"
         say(console)
-        say(console, (f"2 × 2: {first} × {second}", "bold"),
-            (f" ({', '.join(map(clean, design.nodes))}): {len(certain)} of {len(asked)} interactions are certain"
-             f"{held if seeds > 1 else ''}", "dim"))  # fmt: skip
+        say(console, (title, "bold"), (tally, "dim"))
+        say(console, (shortened(f"  {', '.join(map(clean, design.nodes))}", room(console)), "dim"))
         if not certain:
             continue
         beside = [f"over {seeds} runs"] if seeds > 1 else [first, second]

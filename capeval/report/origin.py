@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
+from rich.cells import cell_len
 from rich.console import Console
 
 from capeval.attribution.origin_words import SURE
-from capeval.report.lines import say
+from capeval.report.lines import room, say, shortened
 from capeval.report.words import clean, count_text, delta, number, short_p, task_name
 from capeval.store.traces import Trace
 
@@ -25,6 +26,7 @@ SHOWN = 12
 ROWS = 12
 """In the terminal."""
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ def story(trace: Trace) -> Row:
     named = {(one.row["task"], one.row["setting"]) for one in found}
     rest = [task_name(row) for row in table.drop_duplicates(["task", "setting"]).to_dict("records")
             if (row["task"], row["setting"]) not in named]  # fmt: skip
-    rows = [_group(one, trace) for one in found]
+    rows = [_group(one, trace) for one in _leading_first(found, lambda one: one.row["task"])]
     return {"rows": rows[:SHOWN], "more": rows[SHOWN:], "none": rest, "wide": WIDE, "high": HIGH,
             "seeds": int(table["seeds"].max())}  # fmt: skip
 
@@ -77,12 +79,10 @@ def say_part(trace: Trace, console: Console) -> None:
     for one in found:
         row = one.row
         together.setdefault((row["task"], row["setting"], kinds[row["node"]], one.first), []).append(one)
-    order = list(together.values())
-    leading = {some[0].row["task"]: some for some in reversed(order)}.values()
-    shown = [some for some in order if some in leading] + [some for some in order if some not in leading]
+    shown = _leading_first(list(together.values()), lambda some: some[0].row["task"])
     say(console)
     say(console, ("Where it comes from", "bold"),
-        (": what adds the most above chance on its path, and how much of that the leaves keep", "dim"))  # fmt: skip
+        (": what adds the most above chance on its path, and what leaves keep of it", "dim"))  # fmt: skip
     for some in shown[:ROWS]:
         _say_line(console, some)
     if len(shown) > ROWS:
@@ -105,6 +105,12 @@ def given(table: pd.DataFrame) -> list[Given]:
     return sorted(found, key=lambda one: (one.first, one.row["unit"] != "points", -abs(one.row["contribution"])))
 
 
+def _leading_first(some: Sequence[T], task: Callable[[T], str]) -> list[T]:
+    """The first of each task before the rest, so that one task's settings and branches can't fill the screen."""
+    leading = {task(one): place for place, one in reversed(list(enumerate(some)))}.values()
+    return [some[i] for i in sorted(range(len(some)), key=lambda i: i not in leading)]
+
+
 def _first(trace: Trace) -> pd.DataFrame:
     """Headline tasks, whole ones."""
     table, second = trace.origin, trace.tree.second_metrics()
@@ -120,22 +126,30 @@ def _say_line(console: Console, some: Sequence[Given]) -> None:
     """The largest of what one sort of stage gave on several branches."""
     row = some[0].row
     did = "there already in" if some[0].first else "given by"
-    alike = f" and {len(some) - 1} alike" if len(some) > 1 else ""
-    left = _left([leaf for one in some for leaf in one.leaves])
-    tail = f", n = {count_text(row)}{f'; {left}' if left else ''}{' †' if row['confounds'] else ''}"
-    name = f"{task_name(row)}{_unit(row)}: {did} {clean(row['node'])}{alike} "
-    say(console, (f"  {name}", ""), (_size(row), "bold"), (tail, "dim"))
+    who = f"{task_name(row)}{_unit(row)}: {did} {clean(row['node'])}"
+    alike = (
+        [(f"{who} and {len(some) - 1} alike", [leaf for one in some for leaf in one.leaves])] if len(some) > 1 else []
+    )
+    size, doubt = _size(row), " †" if row["confounds"] else ""
+    space = room(console) - 3 - cell_len(size)
+    variants = [(name, left) for name, leaves in (*alike, (who, some[0].leaves)) for left in _left(leaves)]
+    tails = [f", n = {count_text(row)}{left}{doubt}" for _, left in variants]
+    lengths = [cell_len(name) + cell_len(tail) for (name, _), tail in zip(variants, tails, strict=True)]
+    fits = next((place for place, length in enumerate(lengths) if length <= space), len(variants) - 1)
+    name = shortened(variants[fits][0], max(12, space - cell_len(tails[fits])))
+    say(console, (f"  {name} ", ""), (size, "bold"), (tails[fits], "dim"))
 
 
-def _left(leaves: Sequence[Row]) -> str:
-    """`95% left in ppo-ptx`, or `29% (sft-specialised) to 100% left`; a leaf that is the origin itself says nothing."""
+def _left(leaves: Sequence[Row]) -> list[str]:
+    """`; 29% (sft-specialised) to 100% left`, then the same shorter; a leaf that is the origin itself says nothing."""
     known = sorted((float(row["left"]), clean(row["leaf"])) for row in leaves if row["leaf"] != row["node"])
     if not known:
-        return ""
-    (least, worst), most = known[0], known[-1][0]
-    if f"{least:.0%}" == f"{most:.0%}":
-        return f"{least:.0%} left in {worst if len(known) == 1 else f'all {len(known)} leaves'}"
-    return f"{least:.0%} ({worst}) to {most:.0%} left"
+        return [""]
+    least, most = f"{known[0][0]:.0%}", f"{known[-1][0]:.0%}"
+    if least == most:
+        where = known[0][1] if len(known) == 1 else f"all {len(known)} leaves"
+        return [f"; {least} left in {where}", f"; {least} left"]
+    return [f"; {least} ({known[0][1]}) to {most} left", f"; {least} to {most} left"]
 
 
 def _group(one: Given, trace: Trace) -> Row:

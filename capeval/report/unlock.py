@@ -40,9 +40,9 @@ def say_part(trace: Trace, console: Console) -> None:
     if table.empty:
         return
     tally = ", ".join(f"{n} {label}" for label, n in _tally(table).items() if n)
-    asked = "" if len(trace.elicited) else "; --elicit asks parents in further settings"
+    asked = "" if len(trace.elicited) else "; --elicit asks parents in more settings"
     say(console)
-    say(console, ("Newly solved items, of parents asked otherwise", "bold"), (f": {tally}{asked}", "dim"))
+    say(console, ("Unlocked or injected", "bold"), (f": {tally}{asked}", "dim"))
     head = ["stage", "task", "new", "controls", "difference [95 %]", "answer"]
     told = table[table["answer"] != "cant_tell"].sort_values("answer", ascending=False, kind="stable")
     rows = [_cells(row) for row in told.to_dict("records")]

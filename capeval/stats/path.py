@@ -120,8 +120,8 @@ def path_gains(  # noqa: PLR0913  scores, what their items share, and how to dra
 def _left(gains: Vector) -> Vector:
     """(..., k) of each gain the share that is left at the end: what it and all later ones amount to, over it."""
     later = np.cumsum(gains[..., ::-1], axis=-1)[..., ::-1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(gains > _TIE, later / gains, math.nan)
+    share = np.full_like(gains, math.nan)
+    np.divide(later, gains, out=share, where=gains > _TIE)
     found: Vector = np.clip(share, 0.0, 1.0)
     return found
 

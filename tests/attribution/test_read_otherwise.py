@@ -40,7 +40,7 @@ def test_a_rung_that_moved_by_more_than_luck_is_marked() -> None:
 
 def test_answers_that_are_right_but_for_their_form_are_marked_where_somebody_looked() -> None:
     found = read_otherwise([ends({"lenient": lenient(20)}, {"lenient": lenient(0)})])
-    assert found == ["right but for their form: 5% against 0%"]
+    assert found == ["held back by their form: 5% against 0%"]
     assert read_otherwise([ends({"lenient": lenient(20)}, {})]) == []
     assert read_otherwise([ends({"lenient": lenient(20)}, {"lenient": lenient(20)})]) == []
 
@@ -61,7 +61,7 @@ def test_samples_of_an_item_count_once() -> None:
     ]  # fmt: skip
     found = cells(pd.concat(frames))
     parts = [found[(node, "sums", "direct")] for node in ("child", "parent")]
-    assert read_otherwise([parts]) == ["right but for their form: 100% against 0%"]
+    assert read_otherwise([parts]) == ["held back by their form: 100% against 0%"]
     assert len(parts[0]) == 10
 
 
@@ -71,4 +71,4 @@ def test_the_ledger_marks_a_loss_that_is_form() -> None:
     frame = pd.concat([records("a", [1.0] * N, lenient=[1.0] * N), records("b", list(scores), lenient=[1.0] * N)])
     tree = chain("a", "b")
     row = ledger(tree, cells(frame), tree.edges()).iloc[0]
-    assert row["answer"] == "lost" and row["confounds"] == "right but for their form: 6% against 0%"
+    assert row["answer"] == "lost" and row["confounds"] == "held back by their form: 6% against 0%"

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from capeval.attribution.elicitation import GOLD, ask_again, groups, name_of, plain_settings, shows_the_way
+from capeval.attribution.guessing import chance_of_guessing
 from capeval.attribution.pairing import cells
 from capeval.attribution.unlock import unlock_table
 from capeval.columns import UNLOCK_COLUMNS
@@ -152,3 +153,17 @@ def test_many_guesses_are_corrected_by_what_they_earn_on_other_items() -> None:
              .assign(item=items, response="x", finish="stop", extracted=str(k)) for k in range(4)]  # fmt: skip
     found = table(frame, pd.concat(guess, ignore_index=True)).set_index("child").loc["sft"]
     assert np.isnan(found["share_new"]) and found["answer"] == "cant_tell"  # four guesses of four hit everything
+
+
+@pytest.mark.parametrize(
+    ("finish", "response", "expected"),
+    [("stop", "text", [0.5, 0.0]), ("", "[]", [0.25, 0.5]), ("", None, [0.4375, 0.4375])],
+    ids=["generated", "choices", "not recorded"],
+)
+def test_chance_of_guessing(finish: str, response: str | None, expected: list[float]) -> None:
+    spec = TaskSpec(name="sums", capability="cot", metric="acc", chance=0.25)
+    everybody = pd.DataFrame({"item": ["a", "b", "c"], "extracted": ["3", "4", "3"], "score": 1.0, "cluster": ""})
+    tries = pd.DataFrame(
+        {"item": ["a", "a", "b", "b"], "extracted": ["3", "3 ", "9", "4"], "finish": finish, "response": response}
+    )
+    assert chance_of_guessing(tries, everybody, spec)[["a", "b"]].tolist() == expected
