@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from capeval import rereading, runner
+from capeval.attribution.readings import CHAINS, DECOYS, readings
 from capeval.builder import BuildOptions, Planned, build_units, options_as_mapping, plan, training_of, width
 from capeval.core import Tree
 from capeval.digest import digest
@@ -171,14 +172,14 @@ def _reads(  # noqa: PLR0913  who reads whose chains, and where that is kept
     """Every edge's chains of thought, read by its parent, where the child writes some."""
     units, places = [], []
     for edge in tree.edges():
-        if not {edge.child, edge.parent} <= runs.keys() or not rereading.readings(runs[edge.child], runs[edge.parent]):
+        if not {edge.child, edge.parent} <= runs.keys() or not readings(runs[edge.child], runs[edge.parent]):
             continue
         place = folder / rereading.FOLDER / folder_name(edge.child)
         ends = {"child": replica.places[edge.child], "parent": replica.places[edge.parent]}
         made = [
             (runs[node].manifest["checkpoint"], runs[node].manifest["created"]) for node in (edge.child, edge.parent)
         ]
-        mark = digest(made, load_suite(suite).digest, rereading.CHAINS, rereading.DECOYS)
+        mark = digest(made, load_suite(suite).digest, CHAINS, DECOYS)
         places.append(place)
         if not _known(place, mark, _READS):
             arguments = {**ends, "suite": suite, "place": place, "mark": mark}

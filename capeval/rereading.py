@@ -3,10 +3,14 @@
     capeval trace lab --elicit
     python -m capeval.rereading runs/cot-sft runs/continued
 
-Forced decoding: nothing is generated. Every step is scored after the prompt, which is the one that each node was asked
-with, and the steps before. After no step, after the last one that does not state the answer, and after all but the
-sentence that gives it, the parent is asked how probable the child's answer is, its own, and a few answers to other
-items: the same words in the same place. Answers go through the journal, so a killed reading goes on where it stopped.
+Forced decoding: nothing is generated. The chain's first step, first two steps … are scored after the prompt that each
+node was asked with. A step's log-probability is what it adds, so that steps add up to the chain also where a tokenizer
+joins the end of one with the beginning of the next; scored alone, after a prompt that ends with the one before, it
+would be cut into other tokens there.
+
+After no step, after the last that does not state the answer, and after all but the sentence that gives it, the parent
+is asked how probable the child's answer is, its own, and a few answers to other items: in the same place, after the
+same words. Answers go through the journal, so a killed reading goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +27,7 @@ import pandas as pd
 
 from capeval import runner
 from capeval.attribution.elicitation import STEPWISE
-from capeval.chains import Chain, cut_chain
+from capeval.attribution.readings import CHAINS, Key, Reading, readings
 from capeval.columns import READ_COLUMNS
 from capeval.core import Reply, Request, Suite
 from capeval.digest import digest
@@ -33,39 +37,8 @@ from capeval.store.runs import Run, load_run, number_repeats
 from capeval.strict import mapping, text
 from capeval.suites import load_suite
 
-CHAINS = 100
-"""Of each task, setting and group of items, at most. Items are named by digests: the first are a random choice."""
-DECOYS = 3
 FOLDER = "read"
 """Beside `runs` in a trace's folder."""
-
-Key = tuple[str, str, str]
-"""task, setting, item"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """One chain that is to be read."""
-
-    key: Key
-    about: Mapping[str, Any]
-    """What is known before: `columns.READ_COLUMNS` up to `restated`."""
-    chain: Chain
-    presentations: tuple[str, str]
-    """Of the child's prompt and of the parent's."""
-    digests: tuple[str, str]
-    """Of the two prompts."""
-    own: str
-    """The parent's answer; '' where it has none, or the child's."""
-    decoys: tuple[str, ...]
-
-    @property
-    def places(self) -> list[int]:
-        """After how many steps answers are compared: none, all that do not state it, all."""
-        if not self.chain.answer:
-            return []
-        unstated = self.chain.stated.index(True) - 1 if True in self.chain.stated else len(self.chain.steps)
-        return sorted({0, unstated, len(self.chain.steps)})
 
 
 def read_chains(  # noqa: PLR0913  two runs, and how they are to be read
@@ -132,67 +105,10 @@ def can_read(run: Run) -> bool:
     return isinstance(checkpoint, Mapping) and bool(checkpoint.get("uri"))
 
 
-def readings(child: Run, parent: Run, *, settings: Collection[str] = STEPWISE, most: int = CHAINS) -> list[Reading]:
-    """The chains worth reading, by task, setting and group of items; nothing is asked, no weights are needed."""
-    exact = {task.name for task in child.tasks if task.binary and task.orientation == "higher"}
-    keys = ["task", "setting", "item"]
-    parts = [run.records[(run.records["sample"] == 0) & run.records["task"].isin(exact)] for run in (child, parent)]
-    mine = parts[0][parts[0]["setting"].isin(settings) & (parts[0]["finish"] != "")]
-    both = mine.merge(parts[1], on=keys, suffixes=("", "_parent"), validate="one_to_one")
-    both = both[both["score"].isin((0.0, 1.0)) & both["score_parent"].isin((0.0, 1.0))]
-    found: list[Reading] = []
-    for _, part in both.groupby(["task", "setting"], sort=False):
-        pool = _answers(part)
-        for _, group in part.groupby(["score", "score_parent"], sort=True):
-            rows = group.sort_values("item", kind="stable").to_dict("records")
-            chains = [(row, chain) for row in rows if (chain := _chain(row))]
-            counts = {"answers": len(rows), "chains": len(chains)}
-            found += [_reading(row, chain, pool, counts) for row, chain in chains[:most]]
-    return found
-
-
-def _chain(row: Mapping[Any, Any]) -> Chain | None:
-    """A whole answer in steps; what was cut, refused or not understood is none."""
-    return cut_chain(str(row["response"]), _text(row["extracted"])) if row["flag"] == "" else None
-
-
-def _answers(part: pd.DataFrame) -> list[tuple[str, str]]:
-    """The child's answers with their items, in the order of the items' digests."""
-    ordered = part.sort_values("item", kind="stable")
-    return [(str(i), t) for i, a in zip(ordered["item"], ordered["extracted"], strict=True) if (t := _text(a))]
-
-
-def _reading(
-    row: Mapping[Any, Any], chain: Chain, pool: Sequence[tuple[str, str]], counts: Mapping[str, int]
-) -> Reading:
-    said, own = _text(row["extracted"]), _text(row["extracted_parent"])
-    own = "" if own.lower() == said.lower() else own
-    about = {
-        "task": row["task"], "setting": row["setting"], "item": row["item"], "cluster": row["cluster"],
-        "child_score": row["score"], "parent_score": row["score_parent"], **counts,
-        "restated": row["presentation"] != row["presentation_parent"],
-    }  # fmt: skip
-    return Reading(
-        key=(row["task"], row["setting"], row["item"]), about=about, chain=chain, own=own,
-        presentations=(row["presentation"], row["presentation_parent"]),
-        digests=(row["prompt_digest"], row["prompt_digest_parent"]),
-        decoys=tuple(islice(_others(row["item"], {said.lower(), own.lower()}, pool), DECOYS)),
-    )  # fmt: skip
-
-
-def _others(item: str, taken: set[str], pool: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Other answers, as the items after this one give them, in a circle."""
-    start = next((place for place, (name, _) in enumerate(pool) if name == item), 0)
-    for _, answer in (*pool[start + 1 :], *pool[:start]):
-        if answer.lower() not in taken:
-            taken.add(answer.lower())
-            yield answer
-
-
 def _under(
     run: Run, which: int, found: Sequence[Reading], suite: Suite, journal: Journal, options: runner.RunOptions
 ) -> Iterator[Iterator[Reply]]:
-    """The replies of one node, chain by chain: the steps, the whole; of the parent also the answers."""
+    """The replies of one node, chain by chain: the first step, the first two …; of the parent also the answers."""
     how = replace(_options_of(run, options), watch=_half(options.watch, which))
     backend = runner.open_model(_checkpoint(run, "uri"), how)
     if backend.digest != _checkpoint(run, "digest"):
@@ -245,11 +161,8 @@ def _prompts(
 def _requests(one: Reading, prompt: str, templated: bool, *, answers: bool) -> Iterator[Request]:
     chain, begins = one.chain, _begins(one, prompt, templated)
     parts = [begins(part) if place == 0 else part for place, part in enumerate((*chain.steps, chain.last))]
-    before = prompt
-    for part in parts:
-        yield Request(kind="loglikelihood", text=before, continuation=part)
-        before += part
-    yield Request(kind="loglikelihood", text=prompt, continuation="".join(parts))
+    for number in range(1, len(parts) + 1):
+        yield Request(kind="loglikelihood", text=prompt, continuation="".join(parts[:number]))
     for place in one.places if answers else ():
         shown = prompt + "".join(parts[:place])
         cue = chain.cue if place or not chain.cue else begins(chain.cue.lstrip())
@@ -271,24 +184,25 @@ def _begins(one: Reading, prompt: str, templated: bool) -> Any:
 
 
 def _rows(one: Reading, written: list[Reply], heard: list[Reply]) -> Iterator[dict[str, Any]]:
-    """A row per step; none where an engine could not score a part."""
-    if any(reply.error for reply in (*written, *heard)):
+    """A row per step; none where an engine could not read all of it."""
+    if any(reply.error or reply.cut for reply in (*written, *heard)):
         return
-    chain, n = one.chain, len(one.chain.steps) + 1
-    compared = dict(zip(one.places, _compared(one, heard[n + 1 :]), strict=True))
+    chain, n = one.chain, len(written)
+    compared = dict(zip(one.places, _compared(one, heard[n:]), strict=True))
     nothing = {"said": math.nan, "own": math.nan, "decoy": math.nan}
-    about = {
-        **one.about, "greedy": bool(written[n].greedy), "child_whole": written[n].logprob,
-        "parent_whole": heard[n].logprob, "decoys": len(one.decoys),
-    }  # fmt: skip
+    about = {**one.about, "greedy": bool(written[-1].greedy), "decoys": len(one.decoys)}
+    known, mine, other = 0, 0.0, 0.0
     yield {**about, "step": 0, "last": False, "tokens": 0, "child_logprob": 0.0, "parent_logprob": 0.0,
            "stated": False, **compared.get(0, nothing)}  # fmt: skip
-    for step, (mine, other) in enumerate(zip(written[:n], heard[:n], strict=True), start=1):
+    for step, (to_child, to_parent) in enumerate(zip(written, heard[:n], strict=True), start=1):
+        last = step == n
+        tokens, a, b = int(to_child.n_tokens or 0), float(to_child.logprob or 0.0), float(to_parent.logprob or 0.0)
         yield {
-            **about, "step": step, "last": step == n, "tokens": mine.n_tokens, "child_logprob": mine.logprob,
-            "parent_logprob": other.logprob, "stated": step == n or chain.stated[step],
-            **(compared.get(step, nothing) if step < n else nothing),
+            **about, "step": step, "last": last, "tokens": max(1, tokens - known), "child_logprob": a - mine,
+            "parent_logprob": b - other, "stated": last or chain.stated[step],
+            **(nothing if last else compared.get(step, nothing)),
         }  # fmt: skip
+        known, mine, other = tokens, a, b
 
 
 def _compared(one: Reading, replies: Sequence[Reply]) -> Iterator[dict[str, float]]:
@@ -322,10 +236,6 @@ def _checkpoint(run: Run, key: str) -> str:
 
 def _suite_of(run: Run) -> str:
     return text(mapping(run.manifest, "suite", "the run's manifest"), "name", "the run's manifest: suite")
-
-
-def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
 
 
 def main(child: str, parent: str) -> None:

@@ -36,8 +36,6 @@ from capeval.stats.rates import Interval, mean_interval
 GROUPS = {(1.0, 0.0): "gained", (1.0, 1.0): "both", (0.0, 1.0): "lost", (0.0, 0.0): "wrong"}
 """(child's score, parent's) → what the items are called."""
 PLACES = ("start", "unstated", "end")
-TOLERANCE = 0.02
-"""Nats per token by which a chain's steps may miss the whole; more is a tokenizer that joins them, not rounding."""
 FEWEST = 5
 """Fewer gained items have no majority that could be told from luck."""
 AS_WRITTEN = 0.9
@@ -56,7 +54,6 @@ class _Read:
     """By place, whether the child's answer is the likeliest; NaN where that was not asked."""
     luck: float
     cluster: str
-    adds_up: bool
     greedy: bool
     restated: bool
 
@@ -105,8 +102,7 @@ def _named(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _group(part: pd.DataFrame, *, clustered: bool) -> dict[str, Any]:
     """The row of one group of items; `judge` gives the intervals of the answer at a level."""
-    everything = [_read(rows) for _, rows in part.groupby("item", sort=False)]
-    chains = [one for one in everything if one.adds_up]
+    chains = _chains(part)
     clusters = np.array([one.cluster for one in chains], dtype=object)
 
     def interval(values: np.ndarray, level: float = 0.95, *, binary: bool) -> Interval:
@@ -120,13 +116,13 @@ def _group(part: pd.DataFrame, *, clustered: bool) -> dict[str, Any]:
     found = {place: np.array([one.found[place] for one in chains]) for place in PLACES}
     row: dict[str, Any] = {
         "n": len(chains), "chains": int(part["chains"].iloc[0]), "answers": int(part["answers"].iloc[0]),
-        "merged": len(everything) - len(chains), "greedy": _mean([one.greedy for one in chains]),
+        "greedy": _mean([one.greedy for one in chains]),
         "ratio": _mean(ratio), "low": shown.low, "high": shown.high,
         "parted": _mean([math.isfinite(place) for place in places]),
         "parts_at": middle.value, "parts_low": middle.low, "parts_high": middle.high,
         "curve": _curve(chains, interval), "n_answers": int((~np.isnan(found["start"])).sum()),
         "luck": _mean([one.luck for one in chains if not math.isnan(one.luck)]),
-        "confounds": "; ".join(_confounds(chains, len(everything) - len(chains))),
+        "confounds": "; ".join(_confounds(chains)),
     }  # fmt: skip
     for place, values in found.items():
         ends = interval(values, binary=True)
@@ -135,33 +131,30 @@ def _group(part: pd.DataFrame, *, clustered: bool) -> dict[str, Any]:
     return row
 
 
-def _read(rows: pd.DataFrame) -> _Read:
-    """One chain from its rows, a row a step."""
-    ordered = rows.sort_values("step")
-    steps, first = ordered[ordered["step"] > 0], ordered.iloc[0]
-    tokens = steps["tokens"].to_numpy(float)
-    sums = steps[["child_logprob", "parent_logprob"]].sum().to_numpy(float)
-    missed = np.abs(sums - first[["child_whole", "parent_whole"]].to_numpy(float)).max()
-    inner = ordered[~ordered["last"].astype(bool)]
-    unstated = inner[~inner["stated"].astype(bool)]
-    decoys = int(first["decoys"])
-    other = np.nanmax([first["said"], first["own"], -math.inf])
-    return _Read(
-        ratios=(steps["child_logprob"] - steps["parent_logprob"]).to_numpy(float), tokens=tokens,
-        found={"start": _likeliest(inner.iloc[0]), "unstated": _likeliest(unstated.iloc[-1]),
-               "end": _likeliest(inner.iloc[-1])},
-        luck=float(first["decoy"] > other) / decoys if decoys and not math.isnan(first["said"]) else math.nan,
-        cluster=str(first["cluster"]), adds_up=bool(missed <= TOLERANCE * tokens.sum()),
-        greedy=bool(first["greedy"]), restated=bool(first["restated"]),
-    )  # fmt: skip
-
-
-def _likeliest(row: pd.Series) -> float:
-    """1 where the child's answer is likelier than every other one; NaN where it was not asked, or there is no other."""
-    others = row[["own", "decoy"]].astype(float).dropna()
-    if math.isnan(row["said"]) or others.empty:
-        return math.nan
-    return float(row["said"] > others.max())
+def _chains(part: pd.DataFrame) -> list[_Read]:
+    """The chains of a table with a row a step."""
+    ordered = part.sort_values(["item", "step"], kind="stable")
+    others = ordered[["own", "decoy"]].astype(float).max(axis=1)  # NaN where there is none
+    said = ordered["said"].astype(float)
+    found = (said > others).astype(float).where(said.notna() & others.notna()).to_numpy(float)
+    chance = 1.0 / ordered["decoys"].astype(float).where(ordered["decoys"] > 0)
+    lucky = (ordered["decoy"] > ordered[["said", "own"]].astype(float).max(axis=1)) * chance.where(said.notna())
+    ratios = (ordered["child_logprob"] - ordered["parent_logprob"]).to_numpy(float)
+    tokens, luck = ordered["tokens"].to_numpy(float), lucky.to_numpy(float)
+    unstated = ~ordered["stated"].to_numpy(bool)
+    clusters = ordered["cluster"].astype(str).to_numpy(object)
+    greedy, restated = ordered["greedy"].to_numpy(bool), ordered["restated"].to_numpy(bool)
+    starts = np.flatnonzero(ordered["step"].to_numpy() == 0)
+    return [
+        _Read(
+            ratios=ratios[first + 1 : after], tokens=tokens[first + 1 : after],
+            # the last row is the answer's sentence: of what stands before it, the last is all that is told
+            found={"start": found[first], "unstated": found[first + int(unstated[first : after - 1].sum()) - 1],
+                   "end": found[after - 2]},
+            luck=luck[first], cluster=clusters[first], greedy=greedy[first], restated=restated[first],
+        )
+        for first, after in zip(starts, [*starts[1:], len(ordered)], strict=True)
+    ]  # fmt: skip
 
 
 def _curve(chains: Sequence[_Read], interval: Any) -> str:
@@ -177,14 +170,13 @@ def _curve(chains: Sequence[_Read], interval: Any) -> str:
     return json.dumps(points)
 
 
-def _confounds(chains: Sequence[_Read], merged: int) -> list[str]:
+def _confounds(chains: Sequence[_Read]) -> list[str]:
     restated = sum(one.restated for one in chains)
     written = _mean([one.greedy for one in chains])
     return [
         text
         for text, holds in {
             f"{restated} read in another form than they were written in": restated > 0,
-            f"{merged} left out, whose steps a tokenizer joins": merged > 0,
             f"the child itself would not write {1 - written:.0%} again token by token": written < AS_WRITTEN,
         }.items()
         if holds
