@@ -227,8 +227,8 @@ def _sentence(row: dict[str, Any], wrong: dict[str, Any] | None) -> str:
 
 
 def _parting(row: dict[str, Any]) -> str:
-    ends = "" if math.isnan(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]"
-    ratio = f"{row['ratio']:.2f}{ends} nats a token likelier to the child".replace("-", "−")
+    ends = "" if math.isnan(row["low"]) else f" [{row['low']:z.2f}, {row['high']:z.2f}]"
+    ratio = f"{row['ratio']:z.2f}{ends} nats a token likelier to the child".replace("-", "−")
     if math.isnan(row["parts_at"]):
         return f"Most chains never part ({row['parted']:.0%} do); they are {ratio}."
     return f"They part at {row['parts_at']:.0%} of the chain (median; {row['parted']:.0%} part) and are {ratio}."
