@@ -444,7 +444,7 @@ REASONING_COLUMNS: dict[str, str] = {
     "end": "the same, given all but the sentence that gives the answer",
     "end_low": "lower end of its 95 % interval",
     "end_high": "upper end of it",
-    "luck": "share in which a given answer to another item is the likeliest instead, given no step",
+    "chance": "what a parent that knows nothing of the items finds: one of the child's answer and those to other items",
     "answer": "of gained items: knows (but does not say), follows (when told the steps), cannot or cant_tell",
     "confounds": "what weakens the reading",
     "sentence": "the verdict in words; empty for the other groups",

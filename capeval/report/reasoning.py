@@ -76,7 +76,7 @@ def _cells(group: Row) -> Row:
         "group": group["group"], "name": NAMES[group["group"]], "n": count_text(group),
         "of": f"{group['chains']:,} in steps of {group['answers']:,}",
         "ratio": f"{group['ratio']:z.2f}{_ends(group['low'], group['high'], 'z.2f')}".replace("-", "−"),
-        "parts_at": at, "luck": _share(group["luck"]),
+        "parts_at": at, "chance": _share(group["chance"]),
         **{place: _share(group[place], group[f"{place}_low"], group[f"{place}_high"])
            for place in ("start", "unstated", "end")},
     }  # fmt: skip
