@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from capeval.stats.unlock import MARGIN, Unlock, chance_of_any, unlock_difference
+from capeval.stats.guessing import chance_of_any
+from capeval.stats.unlock import MARGIN, Unlock, unlock_difference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

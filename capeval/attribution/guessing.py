@@ -12,7 +12,7 @@ from __future__ import annotations
 import pandas as pd
 
 from capeval.core import TaskSpec
-from capeval.stats.unlock import chance_by_exchange, chance_of_any
+from capeval.stats.guessing import chance_by_exchange, chance_of_any
 
 
 def chance_of_guessing(tries: pd.DataFrame, records: pd.DataFrame, spec: TaskSpec) -> pd.Series:

@@ -158,10 +158,10 @@ def _confounds(one: Groups, tries: _Tries, found: Unlock) -> list[str]:
         text
         for text, holds in {
             "examples may teach the form of the answer": bool(examples),
-            "new solves are not confirmed by another wording": not one.confirming,
-            f"{one.unconfirmed} new solves not confirmed, left out": one.unconfirmed > 0,
-            f"{found.unmatched} new items without a control item as hard, left out": found.unmatched > 0,
-            "too few control items as hard: held against guessing alone": not found.n_control,
+            "new solves not confirmed by another wording": not one.confirming,
+            f"left out as not confirmed: {one.unconfirmed}": one.unconfirmed > 0,
+            f"left out without a control as hard: {found.unmatched}": found.unmatched > 0,
+            "held against guessing alone: too few controls as hard": not found.n_control,
             "no other node says how hard an item is": not one.others,
         }.items()
         if holds

@@ -11,11 +11,13 @@ import pandas as pd
 from rich.console import Console
 
 from capeval.report.lines import lines, say
-from capeval.report.words import clean, interval, number, short_p, signed
+from capeval.report.words import clean, interval, short_p, signed
 from capeval.store.traces import Trace
 
 MARKS = {"unlocked": "<", "injected": "+", "cant_tell": "?"}
 """< it was there before, + it was added."""
+SHOWN = 15
+"""Lines in the terminal; the page has all."""
 LABELS = {"unlocked": "unlocked", "injected": "injected", "cant_tell": "can't tell"}
 
 
@@ -27,7 +29,7 @@ def story(trace: Trace) -> dict[str, Any]:
     told = table[table["answer"] != "cant_tell"].sort_values("answer", ascending=False, kind="stable")
     return {
         "tally": _tally(table),
-        "margin": number(float(table["margin"].iloc[0]), "points"),
+        "margin": f"{float(table['margin'].iloc[0]) * 100:g}",
         "told": [_cells(row) for row in told.to_dict("records")],
         "untold": [_cells(row) for row in table[table["answer"] == "cant_tell"].to_dict("records")],
         "elicited": len(trace.elicited) > 0,
@@ -35,7 +37,7 @@ def story(trace: Trace) -> dict[str, Any]:
 
 
 def say_part(trace: Trace, console: Console) -> None:
-    """The tally, and a line for each edge and task that is told."""
+    """The tally, and lines of what is told; without controls, the interval is that of the new items' share."""
     table = trace.unlock
     if table.empty:
         return
@@ -45,11 +47,13 @@ def say_part(trace: Trace, console: Console) -> None:
     say(console, ("Unlocked or injected", "bold"), (f": {tally}{asked}", "dim"))
     head = ["stage", "task", "new", "controls", "difference [95 %]", "answer"]
     told = table[table["answer"] != "cant_tell"].sort_values("answer", ascending=False, kind="stable")
-    rows = [_cells(row) for row in told.to_dict("records")]
-    shown = [[row[key] for key in ("edge", "where", "new", "control", "difference")]
-             + [f"{row['mark']} {row['label']}"] for row in rows]  # fmt: skip
+    rows = [_cells(row) for row in told.head(SHOWN).to_dict("records")]
+    shown = [[row["edge"], row["where"], row["new"], row["control"], row["own"] or row["difference"],
+              f"{row['mark']} {row['label']}"] for row in rows]  # fmt: skip
     if shown:
         lines(console, [head, *shown], align="llrrrl", head=True, elastic=1)
+    if len(told) > SHOWN:
+        say(console, (f"… and {len(told) - SHOWN} more in report.html", "dim"))
 
 
 def _tally(table: pd.DataFrame) -> dict[str, int]:
@@ -60,12 +64,13 @@ def _cells(row: Any) -> dict[str, str]:
     """A row of the table as texts; shares in per cent of the items."""
     answer, matched = str(row["answer"]), row["n_control"] > 0
     ends = interval(row["low"], row["high"], "points")
+    new = f"{row['share_new']:.0%} of {int(row['n_new']):,}".replace("-", "−")
     return {
         "edge": f"{clean(row['parent'])} → {clean(row['child'])}",
         "where": f"{clean(row['task'])} · {clean(row['setting'])}",
-        "new": f"{row['share_new']:.0%} of {int(row['n_new']):,}".replace("-", "−"),
+        "new": new, "own": "" if matched else ends,
         "control": f"{row['share_control']:.0%} of {int(row['n_control']):,}".replace("-", "−") if matched else "–",
-        "difference": f"{signed(row['delta'], 'points')} {ends}" if matched else f"– {ends}",
+        "difference": f"{signed(row['delta'], 'points')} {ends}" if matched else "–",
         "p": short_p(row["p_adjusted"]),
         "logprob": f"{row['logprob']:+.1f}".replace("-", "−") if row["logprob"] == row["logprob"] else "–",
         "elicited": clean(row["elicited"]), "confounds": clean(row["confounds"]), "sentence": clean(row["sentence"]),

@@ -20,6 +20,7 @@
 | `factorial`       | two stages crossed: what each does, and both together                                       |
 | `path`            | along a path of models: who adds the most, and what is left of it                           |
 | `answers`         | gained, lost, equivalent or can't tell                                                      |
+| `guessing`        | how often luck alone is right in any of several tries                                       |
 | `unlock`          | whether a parent, asked otherwise, solves what its child newly solves                       |
 | `parting`         | where two readings of one chain part                                                        |
 | `pass_at_k`       | one item's chance of a right answer among k samples                                         |

@@ -22,15 +22,15 @@ the child and by the elicited parent alike.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from capeval.stats.guessing import CERTAIN, corrected_share
 from capeval.stats.independent import Side, sum_interval
+from capeval.stats.one_sided import p_above
 from capeval.stats.rates import UNKNOWN, Interval, t_quantile, wilson_at
 from capeval.stats.standard_errors import Labels, Vector, cluster_codes, finite_vector
 
@@ -40,9 +40,6 @@ HALF = 0.5
 """Of what the parent solves at least so much of when elicited, nothing is called injected."""
 FEWEST_CONTROLS = 10
 """Below so many matched control items the new ones are held against guessing alone."""
-
-_CERTAIN = 1.0 - 1e-9
-"""From this chance on guessing is certain, but for rounding."""
 
 Found = Literal["unlocked", "injected", "cant_tell"]
 
@@ -77,59 +74,6 @@ class Unlock:
     margin: float
     answer: Found
     """By this p alone; `unlock_answer` decides again after an adjustment."""
-
-
-def chance_of_any(chance: float, tries: int) -> float:
-    """Chance that at least one of several independent guesses is right: 1 − (1 − c)^k.
-
-    >>> round(chance_of_any(0.25, 8), 3)
-    0.9
-
-    Args:
-        chance: Of one guess (1/m on m options).
-        tries: Guesses.
-    """
-    return 1.0 - (1.0 - chance) ** tries
-
-
-def chance_by_exchange(
-    answers: Sequence[Collection[str]], golds: Sequence[str], groups: Labels | None = None
-) -> Vector:
-    """By item, how often its answers would be right if they had nothing to do with the question.
-
-    The share of *other* items whose gold is among this item's answers: a permutation of the golds, counted out. It
-    knows that many tries which say the same are one guess, and that some answers are more frequent than others, also
-    where there are no options.
-
-    >>> chance_by_exchange([{"2", "3"}, {"7"}, {"3"}], ["2", "3", "3"]).tolist()
-    [1.0, 0.0, 0.5]
-
-    Args:
-        answers: (n,) the different answers that were given to each item.
-        golds: (n,) right answers; '' where it is not known.
-        groups: (n,) golds are exchanged within these labels only (a benchmark's parts ask for different things).
-    """
-    n = len(answers)
-    codes = np.zeros(n, int) if groups is None else cluster_codes(groups, n)
-    known = Counter(zip(codes.tolist(), golds, strict=True))
-    for code in set(codes.tolist()):
-        known.pop((code, ""), None)
-    sizes = Counter(code for code, _ in known.elements())
-    chances = []
-    for said, gold, code in zip(answers, golds, codes.tolist(), strict=True):
-        others = sizes[code] - (gold != "")
-        hits = sum(known[code, one] for one in set(said)) - (gold != "" and gold in said)
-        chances.append(hits / others if others else 0.0)
-    return np.array(chances)
-
-
-def corrected_share(share: float, chance: float) -> float:
-    """The share that is known rather than guessed: (s − c) / (1 − c), Abbott's formula; NaN where guessing is certain.
-
-    >>> corrected_share(0.925, 0.9)
-    0.25
-    """
-    return round((share - chance) / (1.0 - chance), 12) if chance < _CERTAIN else math.nan
 
 
 def unlock_answer(found: Unlock, p_adjusted: float, *, alpha: float = 0.05) -> Found:
@@ -216,7 +160,7 @@ def unlock_difference(  # noqa: PLR0913  two groups of items, and how to compare
             high=shown.high,
             most=sum_interval(sides, (1.0, -1.0), 1 - 2 * alpha).high,
             most_new=sides[0].interval(1 - 2 * alpha).high,
-            p=_p_above(margin, delta, lambda at: sum_interval(sides, (1.0, -1.0), at)),
+            p=min(1.0, 2 * p_above(lambda at: sum_interval(sides, (1.0, -1.0), at), delta, margin)),
             n_clusters=_count(new.clusters[compared], control.clusters[held]),
             margin=margin,
             answer="cant_tell",
@@ -316,7 +260,7 @@ def _share(y: Vector, c: Vector, w: Vector, clusters: np.ndarray) -> Side:
         worth = per_cluster if alone == 0 else worth / max(1.0, together / alone)
 
     def interval(level: float) -> Interval:
-        if chance >= _CERTAIN or (grouped and groups < 2):
+        if chance >= CERTAIN or (grouped and groups < 2):
             return UNKNOWN
         quantile = t_quantile((1 + level) / 2, groups - 1 if grouped else math.inf)
         ends = wilson_at(raw * worth, worth, quantile)
@@ -354,18 +298,6 @@ def _against_guessing(new: _Items, *, margin: float, alpha: float, level: float)
 
 def _answered(found: Unlock, alpha: float) -> Unlock:
     return replace(found, answer=unlock_answer(found, found.p, alpha=alpha))
-
-
-def _p_above(margin: float, delta: float, interval: Callable[[float], Interval]) -> float:
-    """The level at which the interval's lower end leaves the margin, by halving; 1 where the estimate is below it."""
-    if not delta > margin:
-        return 1.0
-    least, most = 0.0, 1.0  # of p: at `most` the interval is a point, above the margin
-    for _ in range(40):
-        p = (least + most) / 2
-        low = interval(1.0 - p).low
-        least, most = (least, p) if low > margin else (p, most)
-    return most
 
 
 def _count(*labels: np.ndarray) -> int:

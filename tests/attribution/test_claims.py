@@ -294,6 +294,9 @@ def test_what_was_unlocked_comes_from_its_table(delta: float, low: float, high: 
     table = put_runs([frames], *(claim(t, name=t.form) for t in tests), unlock=unlock)
     assert list(table.query("test == 'claim'")["verdict"]) == verdicts
     assert (table["n"] == 50).all(), "two edges on one task's items are no more items"
+    without = pd.DataFrame([row | {"delta": math.nan, "share_new": delta}])
+    guessing = put_runs([frames], *(claim(t, name=t.form) for t in tests), unlock=without).query("test == 'claim'")
+    assert list(guessing["verdict"]) == ["untestable", verdicts[1]], "without controls only injection can be shown"
     nobody = put_runs([frames], claim(tests[0]))
     assert nobody["reason"].iloc[0] == "no parent was asked its child's newly solved items in another setting"
 

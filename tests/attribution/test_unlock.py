@@ -99,7 +99,7 @@ def test_a_wording_confirms_or_is_a_try() -> None:
     assert (one.confirming, len(one.new), one.unconfirmed, one.child_tries) == ("wording-2", 12, 8, 2)
     found = table(frame).set_index("setting")
     assert found.loc["wording-1", "elicited"] == "wording-3"
-    assert "8 new solves not confirmed, left out" in found.loc["wording-1", "confounds"]
+    assert "left out as not confirmed: 8" in found.loc["wording-1", "confounds"]
 
 
 def test_a_solve_in_some_samples_only_is_not_confirmed() -> None:

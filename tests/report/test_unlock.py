@@ -38,12 +38,12 @@ def printed(trace: Trace) -> str:
 
 def test_what_is_told_comes_first_and_what_cannot_be_is_counted(trace: Trace) -> None:
     part = story(replace(trace, unlock=rows()))
-    assert part["tally"] == {"unlocked": 1, "injected": 1, "can't tell": 1} and part["margin"] == "20.0"
+    assert part["tally"] == {"unlocked": 1, "injected": 1, "can't tell": 1} and part["margin"] == "20"
     first, second = part["told"]
     assert (first["label"], first["new"], first["control"]) == ("unlocked", "60% of 40", "10% of 90")
     assert (first["difference"], first["p"], first["logprob"]) == ("+50.0 [+30.0, +70.0]", ".002", "+1.2")
     assert (second["label"], second["new"], second["control"]) == ("injected", "−5% of 40", "–")
-    assert (second["difference"], second["p"], second["logprob"]) == ("– [−10.0, +70.0]", "–", "–")
+    assert (second["own"], second["p"], second["logprob"]) == ("[−10.0, +70.0]", "–", "–")
     assert len(part["untold"]) == 1
 
 

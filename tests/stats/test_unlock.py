@@ -11,13 +11,8 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from benchmarks.validate_unlock import GRID, World, rates
-from capeval.stats.unlock import (
-    chance_by_exchange,
-    chance_of_any,
-    corrected_share,
-    matched_difference,
-    unlock_difference,
-)
+from capeval.stats.guessing import chance_by_exchange, chance_of_any, corrected_share
+from capeval.stats.unlock import matched_difference, unlock_difference
 
 
 def items(solved: int, n: int) -> list[int]:

@@ -1,6 +1,7 @@
 """Tests of claims that rest on another table of the trace: where a gain begins over sizes, what tuning unlocked.
 
-The rows are tests already; here they are put together. Rows of one task speak of the same items, so that nothing is
+The rows are tests already; here they are put together. Unlocked is what lies above the margin and injected what lies
+below it, as in `attribution.unlock`. Rows of one task speak of the same items, so that nothing is
 gained by having several: their differences and the widths of their intervals are averaged. Other tasks are other items.
 """
 
@@ -19,6 +20,7 @@ from capeval.attribution.claims.items import Evidence
 from capeval.core import ClaimTest
 from capeval.stats.change_point import MIN_SIZES
 from capeval.stats.independent import Side, independent_sum, sum_interval
+from capeval.stats.one_sided import p_above
 from capeval.stats.rates import Interval, normal_quantile
 
 
@@ -56,7 +58,10 @@ def _unlock(evidence: Evidence, test: ClaimTest) -> Estimated:
     table = evidence.unlock
     meant = {stage.name for stage in picked(evidence.tree, test.child)}
     tasks = {one.task for one in asked(evidence.tree, evidence.runs[0], evidence.measures[test.measure])}
-    rows = table[table["child"].isin(meant) & table["task"].isin(tasks) & table["delta"].notna() & table["low"].notna()]
+    rows = table[table["child"].isin(meant) & table["task"].isin(tasks) & table["low"].notna()]
+    if test.form == "injected":  # without controls the new items are held against guessing, which can show this alone
+        rows = rows.assign(delta=rows["delta"].fillna(rows["share_new"]))
+    rows = rows[rows["delta"].notna()]
     if rows.empty:
         return Estimated(test=test, missing="no parent was asked its child's newly solved items in another setting")
     sides = [_side(part) for _, part in rows.groupby("task", sort=False, observed=True)]
@@ -67,18 +72,21 @@ def _unlock(evidence: Evidence, test: ClaimTest) -> Estimated:
         return sides[0].interval(level) if len(sides) == 1 else sum_interval(sides, weights, level)
 
     whole = independent_sum(sides, weights, alpha=evidence.alpha)
+    margin = test.margin if test.margin is not None else float(rows["margin"].max())
+    above = p_above(interval, whole.delta, margin)
     edges = [f"{row['parent']} → {row['child']}" for row in rows.to_dict("records")]
     return Estimated(
         test=test,
         contrast=", ".join(dict.fromkeys(edges)),
         tasks=", ".join(dict.fromkeys(rows["task"])),
         settings=", ".join(dict.fromkeys(rows["elicited"])),
-        margin=test.margin if test.margin is not None else float(rows["margin"].max()),
+        margin=margin,
         delta=whole.delta,
         se=whole.se,
         p=math.nan,
         n=whole.n,
         interval=interval,
+        given=(above, 1 - above) if test.form == "unlocked" else (1 - above, above),
         by_task=tuple(
             (str(task), side.mean, side.interval(0.95))
             for task, side in zip(dict.fromkeys(rows["task"]), sides, strict=True)
