@@ -104,6 +104,7 @@ def test_answers_are_held_against_others_before_the_first_step_before_they_are_s
     assert sorted(asked["step"].unique()) == [0, 1, 2]  # the second states the answer
     assert asked.groupby("item").size().tolist() == [3] * ITEMS
     assert (reads[reads["step"] == 2]["stated"]).all() and not reads[reads["step"] == 1]["stated"].any()
+    assert not reads["commonest"].any()  # every answer is given once
     assert (reads["decoys"] == 3).all() and asked["decoy"].notna().all()
 
 
@@ -326,3 +327,16 @@ def test_in_a_tree_that_is_trained_each_edge_is_read_once_and_again_when_a_run_i
     shutil.rmtree("asked/sft")
     [changed] = read()
     assert "read sft" in told and not changed["parent_logprob"].equals(found["parent_logprob"])
+
+
+def test_the_commonest_answer_is_known(ran: Run, blank: Run) -> None:
+    child, parent = with_chains(ran), with_chains(blank, right=False)
+    few = replace(child, records=child.records.assign(extracted=["1", "1", "1", "1", "2", "2", "3", "4"]))
+    by_answer = {one.chain.answer or str(i): one for i, one in enumerate(readings(few, parent, settings=FEW))}
+    told = sorted(bool(one.about["commonest"]) for one in by_answer.values())
+    assert told == [False] * 4 + [True] * 4
+    coins = replace(child, records=child.records.assign(extracted=["yes"] * 6 + ["no"] * 2))
+    other = replace(parent, records=parent.records.assign(extracted="no"))
+    yes, no = ([one for one in readings(coins, other, settings=FEW) if one.own == own] for own in ("no", ""))
+    assert (len(yes), len(no)) == (6, 2)
+    assert all(one.about["commonest"] and one.decoys == () for one in yes)

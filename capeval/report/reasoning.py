@@ -46,7 +46,7 @@ def story(trace: Trace) -> list[Row]:
                 "groups": [_cells(group) for group in groups],
             }
         )  # fmt: skip
-    return rows
+    return sorted(rows, key=lambda row: not row["sentence"])  # pairs that something was newly solved in come first
 
 
 def say_part(trace: Trace, console: Console) -> None:

@@ -129,6 +129,12 @@ def test_chance_is_one_of_the_answers_that_are_as_likely_to_who_knows_nothing() 
     assert gained(planted(20, decoys=1))["chance"] == 0.5
 
 
+def test_who_always_takes_the_commonest_answer_does_not_know() -> None:
+    skewed = planted(60, found=(0.8, 0.8, 0.8), commonest=True)
+    assert gained(skewed)["chance"] == 1.0 and gained(skewed)["answer"] == "cant_tell"
+    assert gained(skewed.assign(commonest=False))["answer"] == "knows"
+
+
 def test_what_weakens_the_reading_is_named_and_wrong_chains_stand_beside() -> None:
     reads = planted(30, restated=True, greedy=False)
     row = gained(reads, planted(20, found=(0.0, 0.0, 1.0), group=GROUPS["wrong"]))
