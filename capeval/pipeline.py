@@ -22,7 +22,7 @@ from capeval import rereading, runner
 from capeval.attribution.readings import CHAINS, DECOYS, readings
 from capeval.builder import BuildOptions, Planned, build_units, options_as_mapping, plan, training_of, width
 from capeval.core import Tree
-from capeval.digest import digest
+from capeval.digest import digest, digest_file
 from capeval.elicit import FOLDER, Items, answers_of, elicit
 from capeval.errors import UsageError
 from capeval.fleet import Unit, Watch, work
@@ -175,14 +175,13 @@ def _reads(  # noqa: PLR0913  who reads whose chains, and where that is kept
         if not {edge.child, edge.parent} <= runs.keys() or not readings(runs[edge.child], runs[edge.parent]):
             continue
         place = folder / rereading.FOLDER / folder_name(edge.child)
-        ends = {"child": replica.places[edge.child], "parent": replica.places[edge.parent]}
-        made = [
-            (runs[node].manifest["checkpoint"], runs[node].manifest["created"]) for node in (edge.child, edge.parent)
-        ]
-        mark = digest(made, load_suite(suite).digest, CHAINS, DECOYS)
+        ends = {node: replica.places[node] for node in (edge.child, edge.parent)}
+        known = [(runs[node].manifest["checkpoint"], digest_file(at / "records.parquet")) for node, at in ends.items()]
+        mark = digest(known, load_suite(suite).digest, CHAINS, DECOYS)
         places.append(place)
         if not _known(place, mark, _READS):
-            arguments = {**ends, "suite": suite, "place": place, "mark": mark}
+            who = {"child": ends[edge.child], "parent": ends[edge.parent]}
+            arguments = {**who, "suite": suite, "place": place, "mark": mark}
             units.append(Unit(name=f"read {edge.child}", function="capeval.pipeline:read_edge", arguments=arguments))
     work(units, workers=workers, watch=watch)
     return [read_parquet(place / _READS) for place in places]

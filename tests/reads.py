@@ -40,7 +40,7 @@ def planted(
         item = {
             "parent": "base", "child": "sft", "task": "sums", "setting": "cot", "item": f"{group}{number}",
             "cluster": f"c{number // 5}", "child_score": group[0], "parent_score": group[1], "answers": n, "chains": n,
-            "restated": False, "greedy": True, "decoys": 3,
+            "commonest": False, "restated": False, "greedy": True, "decoys": 3,
         } | columns  # fmt: skip
         for step in range(STEPS + 1):
             place = {0: 0, 2: 1, 3: 2}.get(step)

@@ -17,12 +17,16 @@ from capeval.attribution.readings import readings
 from capeval.attribution.reasoning import reasoning_table
 from capeval.backends import Backend, BackendSettings, open_backend
 from capeval.columns import READ_COLUMNS
-from capeval.core import Request
+from capeval.core import Request, Stage
 from capeval.errors import MissingError, UsageError
+from capeval.pipeline import _reads, _Replica
 from capeval.rereading import read_chains
 from capeval.runner import RunOptions
 from capeval.store.runs import Run
+from capeval.store.traces import load_trace, save_trace
 from capeval.suites import load_suite
+from capeval.tracer import TraceOptions, trace
+from capeval.zoo import load_tree
 from tests.conftest import WINDOW
 
 ITEMS = 8
@@ -100,6 +104,7 @@ def test_answers_are_held_against_others_before_the_first_step_before_they_are_s
     assert sorted(asked["step"].unique()) == [0, 1, 2]  # the second states the answer
     assert asked.groupby("item").size().tolist() == [3] * ITEMS
     assert (reads[reads["step"] == 2]["stated"]).all() and not reads[reads["step"] == 1]["stated"].any()
+    assert not reads["commonest"].any()  # every answer is given once
     assert (reads["decoys"] == 3).all() and asked["decoy"].notna().all()
 
 
@@ -233,3 +238,105 @@ def test_each_node_reads_in_the_form_that_it_was_asked_in(tmp_path: Path) -> Non
     found = read_chains(child, parent, settings=FEW, folder=tmp_path / "reads")
     assert found["restated"].all()
     assert (found[found["step"] > 0]["child_logprob"] != found[found["step"] > 0]["parent_logprob"]).all()
+
+
+QUESTIONS = [{"question": f"{a} plus {b} ?", "answer": str(a + b)} for a in range(1, 6) for b in range(1, 5)]
+TASK = """
+task: own_sums
+dataset_path: json
+dataset_kwargs: {data_files: {test: test.json}}
+output_type: generate_until
+test_split: test
+num_fewshot: 0
+doc_to_text: "Q: {{question}}\\nA:"
+doc_to_target: "{{answer}}"
+generation_kwargs: {do_sample: false, max_gen_toks: 20, until: ["\\n"]}
+filter_list:
+  - {name: final, filter: [{function: regex, regex_pattern: '(\\S+)$'}, {function: take_first}]}
+metric_list:
+  - {metric: exact_match, aggregation: mean, higher_is_better: true}
+"""
+SUITE = """
+name: own
+tasks:
+  - {name: sums, capability: cot, metric: exact_match, margin: 0.05, sources: [{path: own_sums.yaml, setting: cot}]}
+"""
+TREE = """
+name: mine
+stages:
+  - {name: base, kind: base, uri: base.yaml}
+  - {name: sft, kind: sft, links: [{parent: base, certainty: documented}], uri: sft.yaml}
+  - {name: plain, kind: sft, links: [{parent: base, certainty: documented}], uri: plain.yaml}
+"""
+
+
+def answers(form: str) -> str:
+    """A script that says every sum in this form."""
+    rules = [{"when": f"Q: {q['question'][:-1]}\\?\nA:$", "say": form.format(q["answer"])} for q in QUESTIONS]
+    return json.dumps({"rules": rules})
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tree of scripts, of which one answers in steps."""
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "own_sums.yaml": TASK, "own.yaml": SUITE, "tree.yaml": TREE, "test.json": json.dumps(QUESTIONS),
+        "base.yaml": answers("no idea"), "plain.yaml": answers("{}"),
+        "sft.yaml": answers(" they are counted . that makes {0} . the answer is {0}"),
+    }  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def asked(stage: Stage, suite: str) -> Run:
+    options = RunOptions(backend="scripted", node=stage.name, out=Path("asked") / stage.name)
+    return runner.run(stage.uri, suite, options=options)
+
+
+def test_a_trace_reads_the_edges_whose_child_answers_in_steps(place: Path) -> None:
+    options = TraceOptions(suite="own.yaml", elicit=True)
+    found = trace("tree.yaml", options, evaluate=asked, ask_again=lambda *_: None)
+    assert set(found.reads["child"]) == {"sft"}
+    [row] = found.reasoning.to_dict("records")
+    assert (row["parent"], row["group"], row["n"], row["chains"]) == ("base", "gained", len(QUESTIONS), len(QUESTIONS))
+    stored = load_trace(save_trace(found, place / "trace"))
+    assert len(stored.reads) == len(found.reads) == 4 * len(QUESTIONS)
+    plain = trace("tree.yaml", TraceOptions(suite="own.yaml"), evaluate=asked)
+    assert plain.reads.empty and plain.reasoning.empty
+
+
+def test_in_a_tree_that_is_trained_each_edge_is_read_once_and_again_when_a_run_is_another(place: Path) -> None:
+    tree, told = load_tree("tree.yaml"), list[str]()
+
+    def read() -> list[pd.DataFrame]:
+        runs = {stage.name: asked(stage, "own.yaml") for stage in tree.stages}
+        places = {node: Path("asked") / node for node in runs}
+        replica = _Replica(seed=0, planned=[], places=places, label="")
+        return _reads(tree, runs, replica, "own.yaml", place, 1, lambda unit, *_: told.append(unit))
+
+    [found] = read()
+    assert "read sft" in told
+    told.clear()
+    [again] = read()
+    assert told == []
+    pd.testing.assert_frame_equal(again, found)
+    other = answers(" they are counted . that makes {0} . it is {0}")
+    (place / "sft.yaml").write_text(other)
+    shutil.rmtree("asked/sft")
+    [changed] = read()
+    assert "read sft" in told and not changed["parent_logprob"].equals(found["parent_logprob"])
+
+
+def test_the_commonest_answer_is_known(ran: Run, blank: Run) -> None:
+    child, parent = with_chains(ran), with_chains(blank, right=False)
+    few = replace(child, records=child.records.assign(extracted=["1", "1", "1", "1", "2", "2", "3", "4"]))
+    by_answer = {one.chain.answer or str(i): one for i, one in enumerate(readings(few, parent, settings=FEW))}
+    told = sorted(bool(one.about["commonest"]) for one in by_answer.values())
+    assert told == [False] * 4 + [True] * 4
+    coins = replace(child, records=child.records.assign(extracted=["yes"] * 6 + ["no"] * 2))
+    other = replace(parent, records=parent.records.assign(extracted="no"))
+    yes, no = ([one for one in readings(coins, other, settings=FEW) if one.own == own] for own in ("no", ""))
+    assert (len(yes), len(no)) == (6, 2)
+    assert all(one.about["commonest"] and one.decoys == () for one in yes)

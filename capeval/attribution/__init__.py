@@ -11,7 +11,7 @@
 | `designs` `factorial`       | 2 × 2 designs: main effects and interaction (`factorial_words`)                     |
 | `series` `curves` `scaling` | scores against size, and where they begin to rise                                   |
 | `elicitation` `guessing` `unlock` | was it there before, when the parent is asked otherwise?                      |
-| `reasoning`                 | the child's chains of thought, read by the parent                                   |
+| `readings` `reasoning`      | the child's chains of thought, read by the parent                                   |
 | `claims/`                   | the literature's claims                                                             |
 | `planning`                  | what is missing to be sure                                                          |
 | `sentences` `published`     | verdicts in words; aggregates of the literature, unpaired                           |

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -86,16 +87,19 @@ def _reading(
     said, own = _text(row["extracted"]), _text(row["extracted_parent"])
     right = row["score"] == row["score_parent"] == 1.0  # in other words, it is no rival
     own = "" if right or own.lower() == said.lower() else own
+    decoys = tuple(islice(_others(row["item"], {said.lower(), own.lower()}, pool), DECOYS))
+    often = Counter(answer.lower() for _, answer in pool)
     about = {
         "task": row["task"], "setting": row["setting"], "item": row["item"], "cluster": row["cluster"],
         "child_score": row["score"], "parent_score": row["score_parent"], **counts,
+        "commonest": all(often[said.lower()] > often[answer.lower()] for answer in decoys or (own,)),
         "restated": row["presentation"] != row["presentation_parent"],
     }  # fmt: skip
     return Reading(
         key=(row["task"], row["setting"], row["item"]), about=about, chain=chain, own=own,
         presentations=(row["presentation"], row["presentation_parent"]),
         digests=(row["prompt_digest"], row["prompt_digest_parent"]),
-        decoys=tuple(islice(_others(row["item"], {said.lower(), own.lower()}, pool), DECOYS)),
+        decoys=decoys,
     )  # fmt: skip
 
 

@@ -5,14 +5,16 @@ A model that lacks a capability may lack the knowledge, or only the habit of wri
 is put after the words that announce it ("the answer is …"), and held against the parent's own answer and against
 answers to other items. It is *found* where it is the likeliest of them to the parent:
 
-- `knows` (but does not say): found in more than half of the items before any step was read;
-- `follows`: in fewer than half then, in more than half when all steps were read;
+- `knows` (but does not say): found in more than half of the items, and more than by chance, before any step was read;
+- `follows`: in fewer than half then, in more than half and by chance when all steps were read;
 - `cannot`: in fewer than half although all steps but the answer's sentence were read;
-- `cant_tell`: an interval holds ½, or the parent does not find its *own* right answers in that place either: on items
-  that both solve, in fewer than half. The words before the answer are then foreign to it, and its failure says nothing.
+- `cant_tell`: an interval holds ½, or it can't be shown that the parent finds its *own* right answers in that place: on
+  items that both solve, before any step, more often than by chance. Where it does not, the words before the answer are
+  foreign to it, and its failure says nothing.
 
 To a parent that knows nothing of an item, the answer to another item is as likely as the right one, so with three of
-them it finds that in about a quarter (`luck` says how often a given other answer is the likeliest).
+them it finds the right one by chance in a quarter; if it always takes the commonest answer, in as many items as have
+that. `chance` is the larger of the two.
 
 `python -c "from capeval.attribution.reasoning import reasoning_table; help(reasoning_table)"`
 """
@@ -37,7 +39,7 @@ GROUPS = {(1.0, 0.0): "gained", (1.0, 1.0): "both", (0.0, 1.0): "lost", (0.0, 0.
 """(child's score, parent's) → what the items are called."""
 PLACES = ("start", "unstated", "end")
 FEWEST = 5
-"""Fewer gained items have no majority that could be told from luck."""
+"""Fewer gained items have no majority."""
 AS_WRITTEN = 0.9
 """From this share of chains on whose every token is the child's likeliest, they count as what it would write."""
 _KEYS = ["parent", "child", "task", "setting"]
@@ -52,7 +54,8 @@ class _Read:
     tokens: np.ndarray
     found: dict[str, float]
     """By place, whether the child's answer is the likeliest; NaN where that was not asked."""
-    luck: float
+    chance: float
+    commonest: bool
     cluster: str
     greedy: bool
     restated: bool
@@ -90,9 +93,11 @@ def reasoning_table(tasks: Sequence[TaskSpec], reads: pd.DataFrame, *, alpha: fl
         row |= {"answer": "", "sentence": ""}
         if row["group"] == "gained":
             wrong, both = (by_group.get((*_named(row), group)) for group in ("wrong", "both"))
-            row["answer"] = _answer(row["judge"](level), both) if row["n_answers"] >= FEWEST else "cant_tell"
-            row["confounds"] = "; ".join(filter(None, (row["confounds"], _control(both))))
-            row["sentence"] = _sentence(row, wrong)
+            row["answer"] = (
+                _answer(row["judge"](level), row["chance"], both) if row["n_answers"] >= FEWEST else "cant_tell"
+            )
+            row["sentence"] = _sentence(row, wrong, control := _control(both))
+            row["confounds"] = "; ".join(filter(None, (row["confounds"], control)))
     return pd.DataFrame(rows, columns=list(REASONING_COLUMNS))
 
 
@@ -121,7 +126,7 @@ def _group(part: pd.DataFrame, *, clustered: bool) -> dict[str, Any]:
         "parted": _mean([math.isfinite(place) for place in places]),
         "parts_at": middle.value, "parts_low": middle.low, "parts_high": middle.high,
         "curve": _curve(chains, interval), "n_answers": int((~np.isnan(found["start"])).sum()),
-        "luck": _mean([one.luck for one in chains if not math.isnan(one.luck)]),
+        "chance": max(_mean([one.chance for one in chains]), _mean([one.commonest for one in chains])),
         "confounds": "; ".join(_confounds(chains)),
     }  # fmt: skip
     for place, values in found.items():
@@ -137,13 +142,12 @@ def _chains(part: pd.DataFrame) -> list[_Read]:
     others = ordered[["own", "decoy"]].astype(float).max(axis=1)  # NaN where there is none
     said = ordered["said"].astype(float)
     found = (said > others).astype(float).where(said.notna() & others.notna()).to_numpy(float)
-    chance = 1.0 / ordered["decoys"].astype(float).where(ordered["decoys"] > 0)
-    lucky = (ordered["decoy"] > ordered[["said", "own"]].astype(float).max(axis=1)) * chance.where(said.notna())
+    chance = 1.0 / (1.0 + np.maximum(1, ordered["decoys"].to_numpy(float)))  # without decoys, its own is the one rival
     ratios = (ordered["child_logprob"] - ordered["parent_logprob"]).to_numpy(float)
-    tokens, luck = ordered["tokens"].to_numpy(float), lucky.to_numpy(float)
+    tokens = ordered["tokens"].to_numpy(float)
     unstated = ~ordered["stated"].to_numpy(bool)
     clusters = ordered["cluster"].astype(str).to_numpy(object)
-    greedy, restated = ordered["greedy"].to_numpy(bool), ordered["restated"].to_numpy(bool)
+    greedy, restated, commonest = (ordered[name].to_numpy(bool) for name in ("greedy", "restated", "commonest"))
     starts = np.flatnonzero(ordered["step"].to_numpy() == 0)
     return [
         _Read(
@@ -151,7 +155,8 @@ def _chains(part: pd.DataFrame) -> list[_Read]:
             # the last row is the answer's sentence: of what stands before it, the last is all that is told
             found={"start": found[first], "unstated": found[first + int(unstated[first : after - 1].sum()) - 1],
                    "end": found[after - 2]},
-            luck=luck[first], cluster=clusters[first], greedy=greedy[first], restated=restated[first],
+            chance=chance[first], commonest=commonest[first], cluster=clusters[first], greedy=greedy[first],
+            restated=restated[first],
         )
         for first, after in zip(starts, [*starts[1:], len(ordered)], strict=True)
     ]  # fmt: skip
@@ -183,21 +188,21 @@ def _confounds(chains: Sequence[_Read]) -> list[str]:
     ]
 
 
-def _answer(ends: dict[str, Interval], both: dict[str, Any] | None) -> str:
+def _answer(ends: dict[str, Interval], chance: float, both: dict[str, Any] | None) -> str:
     """By majority; `both` is the group of items that both solve, where the parent is known to have the answer."""
-    start, end = ends["start"], ends["end"]
-    if start.low > 0.5:
+    start, end, needed = ends["start"], ends["end"], max(0.5, chance)
+    if start.low > needed:
         return "knows"
     if end.high < 0.5:
-        return "cant_tell" if both and both["start_high"] < 0.5 else "cannot"
-    return "follows" if end.low > 0.5 and start.high < 0.5 else "cant_tell"
+        return "cannot" if both and both["start_low"] > both["chance"] else "cant_tell"
+    return "follows" if end.low > needed and start.high < 0.5 else "cant_tell"
 
 
 def _control(both: dict[str, Any] | None) -> str:
     """Whether the parent finds, in the same place, the answers that it is known to have."""
     if both is None or not both["n_answers"]:
         return "no item that both solve shows whether the parent can say what it knows in that place"
-    if both["start_low"] > 0.5:
+    if both["start_low"] > both["chance"]:
         return ""
     return f"on {both['n_answers']} items that both solve, the parent finds its own answer in {_share(both, 'start')}"
 
@@ -210,9 +215,11 @@ _WORDS = {
 }
 
 
-def _sentence(row: dict[str, Any], wrong: dict[str, Any] | None) -> str:
+def _sentence(row: dict[str, Any], wrong: dict[str, Any] | None, control: str) -> str:
     """The verdict with its shares; what wrong chains do stands beside, for a reader is swayed by those too."""
     verdict = _WORDS[row["answer"]]
+    if row["answer"] == "cant_tell" and row["end_high"] < 0.5 and control:
+        verdict += f", because {control}"
     who = f"{row['parent']}, reading {row['child']} on {row['task']} ({row['setting']})"
     if not row["n_answers"]:
         return f"{who}: can't tell, no answer could be put in place of the {row['n']} chains' own."
@@ -222,13 +229,13 @@ def _sentence(row: dict[str, Any], wrong: dict[str, Any] | None) -> str:
     return (
         f"{who}: {verdict}. Of {row['n_answers']} newly solved items with a chain, the answer is its likeliest in "
         f"{_share(row, 'start')} before any step, {_share(row, 'unstated')} after those that do not state it, "
-        f"{_share(row, 'end')} after all; by luck in about {row['luck']:.0%}.{sway} {_parting(row)}"
+        f"{_share(row, 'end')} after all; by chance in {row['chance']:.0%} at most.{sway} {_parting(row)}"
     )
 
 
 def _parting(row: dict[str, Any]) -> str:
-    ends = "" if math.isnan(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]"
-    ratio = f"{row['ratio']:.2f}{ends} nats a token likelier to the child".replace("-", "−")
+    ends = "" if math.isnan(row["low"]) else f" [{row['low']:z.2f}, {row['high']:z.2f}]"
+    ratio = f"{row['ratio']:z.2f}{ends} nats a token likelier to the child".replace("-", "−")
     if math.isnan(row["parts_at"]):
         return f"Most chains never part ({row['parted']:.0%} do); they are {ratio}."
     return f"They part at {row['parts_at']:.0%} of the chain (median; {row['parted']:.0%} part) and are {ratio}."

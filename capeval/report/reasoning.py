@@ -46,7 +46,7 @@ def story(trace: Trace) -> list[Row]:
                 "groups": [_cells(group) for group in groups],
             }
         )  # fmt: skip
-    return rows
+    return sorted(rows, key=lambda row: not row["sentence"])  # pairs that something was newly solved in come first
 
 
 def say_part(trace: Trace, console: Console) -> None:
@@ -75,8 +75,8 @@ def _cells(group: Row) -> Row:
     return {
         "group": group["group"], "name": NAMES[group["group"]], "n": count_text(group),
         "of": f"{group['chains']:,} in steps of {group['answers']:,}",
-        "ratio": f"{group['ratio']:.2f}{_ends(group['low'], group['high'], '.2f')}".replace("-", "−"),
-        "parts_at": at, "luck": _share(group["luck"]),
+        "ratio": f"{group['ratio']:z.2f}{_ends(group['low'], group['high'], 'z.2f')}".replace("-", "−"),
+        "parts_at": at, "chance": _share(group["chance"]),
         **{place: _share(group[place], group[f"{place}_low"], group[f"{place}_high"])
            for place in ("start", "unstated", "end")},
     }  # fmt: skip
@@ -111,7 +111,8 @@ def _picture(groups: Sequence[Row]) -> Row:
              "band": "M" + " L".join(there + back) + "Z" if sure else ""}
         )  # fmt: skip
     words = "; ".join(
-        f"{NAMES[group]}: {curve[0][1]:.1f} at the beginning, {curve[-1][1]:.1f} at the end" for group, curve in curves
+        f"{NAMES[group]}: {curve[0][1]:z.1f} at the beginning, {curve[-1][1]:z.1f} at the end"
+        for group, curve in curves
     )
     return {
         "lines": lines, "zero": y(0.0), "top": y(high), "high": f"{high:.1f}", "left": LEFT, "right": WIDE - 4,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 BOUNDARY = math.log(20)
 """Nats: 20 to 1 that the child wrote it; by luck 1 text in 20 of the parent's own gets there."""
@@ -96,8 +96,8 @@ def median(values: ArrayLike, *, level: float = 0.95) -> Median:
     if np.isnan(ordered).any():
         raise ValueError("values are missing")
     n = len(ordered)
-    # the largest r with P(fewer than r below the median) ≤ (1 − level) / 2
-    rank = int(stats.binom.ppf((1 - level) / 2, n, 0.5)) if n else 0
+    # so many values may lie below the median, with a chance of (1 − level) / 2 at most that there are no more
+    rank = int((special.bdtr(np.arange(n), n, 0.5) <= (1 - level) / 2).sum())
     low, high = (ordered[rank - 1], ordered[n - rank]) if rank > 0 else (math.nan, math.nan)
     below, above = (ordered[(n - 1) // 2], ordered[n // 2]) if n else (math.nan, math.nan)
     middle = (below + above) / 2 if math.isfinite(above) else math.nan

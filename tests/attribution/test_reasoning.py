@@ -55,20 +55,23 @@ def test_the_planted_answer_is_given(found: tuple[float, float, float], answer: 
 
 def test_a_parent_that_does_not_say_its_own_answers_there_either_is_not_said_to_be_unable() -> None:
     unable = planted(60)
-    assert gained(unable)["answer"] == "cannot"
+    assert gained(unable)["answer"] == "cant_tell"
     assert "no item that both solve" in gained(unable)["confounds"]
-    foreign = planted(40, group=GROUPS["both"])
+    foreign = planted(40, found=(0.25, 0.25, 0.25), group=GROUPS["both"], seed=3)
     row = gained(unable, foreign)
     assert row["answer"] == "cant_tell"
-    assert row["confounds"] == "on 40 items that both solve, the parent finds its own answer in 0% [0, 9]"
+    assert row["confounds"].startswith("on 40 items that both solve, the parent finds its own answer in")
+    known = planted(12, found=(0.8, 0.8, 0.8), group=GROUPS["both"])
+    assert gained(unable, known)["answer"] == "cannot" and gained(unable, known)["confounds"] == ""
 
 
 def test_a_parent_that_knows_nothing_is_seldom_said_to_know_or_follow() -> None:
     """Its answers are as likely as those to other items: found in a quarter."""
-    answers = [gained(planted(40, found=(0.25, 0.25, 0.25), seed=seed))["answer"] for seed in range(60)]
+    control = planted(30, found=(0.9, 0.9, 0.9), group=GROUPS["both"])
+    answers = [gained(planted(40, found=(0.25,) * 3, seed=seed), control)["answer"] for seed in range(60)]
     assert answers.count("cannot") >= 50
     assert answers.count("knows") + answers.count("follows") == 0
-    coins = [gained(planted(40, found=(0.5, 0.5, 0.5), seed=seed))["answer"] for seed in range(60)]
+    coins = [gained(planted(40, found=(0.5,) * 3, seed=seed), control)["answer"] for seed in range(60)]
     assert coins.count("cant_tell") >= 54  # each bound errs in one of forty
 
 
@@ -121,10 +124,15 @@ def test_answers_need_something_to_be_held_against() -> None:
     assert "no answer could be put in place" in row["sentence"]
 
 
-def test_luck_is_how_often_a_given_other_answer_is_the_likeliest() -> None:
-    reads = planted(20)
-    reads["decoy"] = reads["decoy"].where(reads["decoy"].isna(), -0.5)
-    assert gained(reads)["luck"] == pytest.approx(1 / 3)
+def test_chance_is_one_of_the_answers_that_are_as_likely_to_who_knows_nothing() -> None:
+    assert gained(planted(20))["chance"] == 0.25
+    assert gained(planted(20, decoys=1))["chance"] == 0.5
+
+
+def test_who_always_takes_the_commonest_answer_does_not_know() -> None:
+    skewed = planted(60, found=(0.8, 0.8, 0.8), commonest=True)
+    assert gained(skewed)["chance"] == 1.0 and gained(skewed)["answer"] == "cant_tell"
+    assert gained(skewed.assign(commonest=False))["answer"] == "knows"
 
 
 def test_what_weakens_the_reading_is_named_and_wrong_chains_stand_beside() -> None:
