@@ -169,9 +169,10 @@ def test_stop_strings_and_ends(t5_checkpoint: Path) -> None:
 def test_sampled_answers_follow_their_seed(t5_checkpoint: Path) -> None:
     backend = opened(t5_checkpoint)
     generation = {"do_sample": True, "temperature": 3.0, "max_gen_toks": 12}
-    asked = [Request(kind="generate", text=PERU, generation=generation, sample=s, seed=0) for s in range(3)]
+    asked = [Request(kind="generate", text=PERU, generation=generation, sample=s, seed=0) for s in range(6)]
     first = [r.text for r in replies(backend, asked)]
-    assert [r.text for r in replies(backend, asked[::-1])] == first[::-1] and len(set(first)) == 3
+    assert [r.text for r in replies(backend, asked[::-1])] == first[::-1]
+    assert len(set(first)) > 2, "the model is sure of one answer, so two of six may be alike"
 
 
 def test_bfloat16(t5_checkpoint: Path) -> None:
