@@ -14,6 +14,8 @@ from capeval.report.lines import lines, say
 from capeval.report.words import clean, interval, short_p, signed
 from capeval.store.traces import Trace
 
+ROWS = 8
+"""In the terminal, of those that are told."""
 MARKS = {"unlocked": "<", "injected": "+", "cant_tell": "?"}
 """< it was there before, + it was added."""
 SHOWN = 15
@@ -52,6 +54,8 @@ def say_part(trace: Trace, console: Console) -> None:
               f"{row['mark']} {row['label']}"] for row in rows]  # fmt: skip
     if shown:
         lines(console, [head, *shown], align="llrrrl", head=True, elastic=1)
+    if len(told) > ROWS:
+        say(console, (f"  … and {len(told) - ROWS} more in the report", "dim"))
     if len(told) > SHOWN:
         say(console, (f"… and {len(told) - SHOWN} more in report.html", "dim"))
 
