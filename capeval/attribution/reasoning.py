@@ -39,7 +39,7 @@ GROUPS = {(1.0, 0.0): "gained", (1.0, 1.0): "both", (0.0, 1.0): "lost", (0.0, 0.
 """(child's score, parent's) → what the items are called."""
 PLACES = ("start", "unstated", "end")
 FEWEST = 5
-"""Fewer gained items have no majority."""
+"""Fewer items have no majority."""
 AS_WRITTEN = 0.9
 """From this share of chains on whose every token is the child's likeliest, they count as what it would write."""
 _KEYS = ["parent", "child", "task", "setting"]
@@ -194,17 +194,18 @@ def _answer(ends: dict[str, Interval], chance: float, both: dict[str, Any] | Non
     if start.low > needed:
         return "knows"
     if end.high < 0.5:
-        return "cannot" if both and both["start_low"] > both["chance"] else "cant_tell"
+        return "cant_tell" if _control(both) else "cannot"
     return "follows" if end.low > needed and start.high < 0.5 else "cant_tell"
 
 
 def _control(both: dict[str, Any] | None) -> str:
-    """Whether the parent finds, in the same place, the answers that it is known to have."""
-    if both is None or not both["n_answers"]:
-        return "no item that both solve shows whether the parent can say what it knows in that place"
+    """Why it can't be shown that the parent finds, in the same place, the answers that it is known to have; or ''."""
+    if both is None or both["n_answers"] < FEWEST:
+        return "too few items that both solve show whether the parent can say what it knows in that place"
     if both["start_low"] > both["chance"]:
         return ""
-    return f"on {both['n_answers']} items that both solve, the parent finds its own answer in {_share(both, 'start')}"
+    found = f"the parent finds its own answer in {_share(both, 'start')}, by chance in {both['chance']:.0%} at most"
+    return f"on {both['n_answers']} items that both solve, {found}"
 
 
 _WORDS = {
