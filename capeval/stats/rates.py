@@ -63,12 +63,12 @@ def wilson(successes: float, n: int, level: float = 0.95) -> Interval:
 
 def wilson_at(successes: float, n: float, z: float) -> Interval:
     """Wilson's interval at any quantile, on any number of items that the data are worth."""
-    rate = successes / n
+    rate = min(1.0, max(0.0, successes / n))  # weighted successes may leave 0..n by rounding
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
     # at 0 and n the end is exactly the rate; the formula would leave it by rounding
-    low = 0.0 if successes == 0 else min(max(0.0, centre - half), rate)
-    high = 1.0 if successes == n else max(min(1.0, centre + half), rate)
+    low = 0.0 if rate == 0 else min(max(0.0, centre - half), rate)
+    high = 1.0 if rate == 1 else max(min(1.0, centre + half), rate)
     return Interval(low, high)
 
 

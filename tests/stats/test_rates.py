@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from capeval.stats.rates import constant_interval, mean_interval, newcombe_independent, wilson
+from capeval.stats.rates import constant_interval, mean_interval, newcombe_independent, wilson, wilson_at
 
 
 def ends(interval):
@@ -138,3 +138,9 @@ def test_a_bounded_mean_s_interval_stays_between_the_bounds():
     assert mirrored.low == 0.0
     clustered = mean_interval(scores, clusters=["a", "a", "b", "b", "c", "c"], bounded=True)
     assert 0 <= clustered.low <= clustered.high <= 1
+
+
+def test_weighted_successes_that_leave_the_scale_by_rounding_are_all_of_them():
+    found = wilson_at(30.000000000000004, 30.0, 1e-9)
+    assert (found.low, found.high) == (pytest.approx(1.0), 1.0)
+    assert wilson_at(-1e-17, 30.0, 1.96).low == 0.0
