@@ -141,11 +141,14 @@ def _forgiven(
     evidence: Evidence, test: ClaimTest, used: Sequence[Combination], unit: str, whole: Estimated
 ) -> Estimated | None:
     """The effect where no answer is held against its form (the gold in a sentence counts), if that is another one."""
-    lenient = replace(evidence, runs=(evidence.forgiven,))
+    lenient = replace(evidence, runs=evidence.forgiven)
     weighted = _gathered(lenient, test, used, unit, Told()) if evidence.forgiven else ""
     if isinstance(weighted, str):
         return None
-    sides, weights = [_Values.of(items, [0], lenient).side() for items, _ in weighted], [w for _, w in weighted]
+    sides, weights = (
+        [_Values.of(items, _shared(weighted), lenient).side() for items, _ in weighted],
+        [w for _, w in weighted],
+    )
     found = independent_sum(sides, weights, alpha=evidence.alpha)
     if not abs(found.delta - whole.delta) >= SHOWN_GAP:
         return None

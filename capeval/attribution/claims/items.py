@@ -33,8 +33,8 @@ class Evidence:
     alpha: float
     seed: int
     """Of the cluster sign-flip test."""
-    forgiven: Cells = field(default_factory=dict)
-    """The trace's own cells with the form of answers forgiven (`forgiven`); empty where that is not known."""
+    forgiven: tuple[Cells, ...] = ()
+    """The runs with the form of answers forgiven (`forgiven`); empty where that is not known."""
 
 
 def forgiven(cells: Cells) -> Cells:

@@ -34,7 +34,8 @@ def claims_table(claims: Claims, evidence: Evidence) -> pd.DataFrame:
     Returns:
         Columns of `columns.CLAIM_COLUMNS`, claims in their order.
     """
-    evidence = replace(evidence, forgiven=forgiven(evidence.runs[0]))
+    lenient = tuple(forgiven(run) for run in evidence.runs)
+    evidence = replace(evidence, forgiven=lenient if all(lenient) else ())
     judged = [
         [judge(effect, alpha=evidence.alpha) for test in claim.tests for effect in _effects(evidence, test)]
         for claim in claims.claims
