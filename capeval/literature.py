@@ -31,6 +31,9 @@ from capeval.shipped import folder
 
 LISTING = "capeval list claims"
 GRADES = ("C", "H", "H+", "G")
+_ASKS = {"bend": "more", "unlocked": "more", "injected": "same"}
+"""What the forms that rest on another table ask; it is part of them."""
+_OF_CONTRASTS = {"minus", "against", "against_measure", "each", "raw"}
 _CLAIM_KEYS = {f.name for f in fields(Claim)}
 _TEST_KEYS = {f.name for f in fields(ClaimTest)}
 
@@ -105,8 +108,15 @@ def _test(data: dict[str, Any], measures: Any, where: str) -> ClaimTest:
     margin = strict.number(data.get("margin"), f"{where}: margin")
     if margin is not None and margin <= 0:
         raise BadFileError(f"{where}: 'margin' must be above 0, in the score's own unit (0.05 = 5 points)")
+    if name == "claim":
+        raise BadFileError(f"{where}: the row that sums a claim up is called so; give the test another name")
     if form != "contrast" and relation is not None:
         raise BadFileError(f"{where}: only a contrast has a 'relation'; a {form} test picks its stages with 'child'")
+    expect = strict.one_of(data.get("expect"), EXPECTATIONS, f"{where}: expect")
+    if form in _ASKS and (expect != _ASKS[form] or set(data) & _OF_CONTRASTS):
+        raise BadFileError(
+            f"{where}: a {form} test expects '{_ASKS[form]}' and has no {', '.join(sorted(_OF_CONTRASTS))}"
+        )
     return ClaimTest(
         name=name,
         measure=measure,
@@ -114,7 +124,7 @@ def _test(data: dict[str, Any], measures: Any, where: str) -> ClaimTest:
         against_measure=other,
         axis=strict.text(data, "axis", where, "parameters"),
         form=form,
-        expect=strict.one_of(data.get("expect"), EXPECTATIONS, f"{where}: expect"),
+        expect=expect,
         child=_pick(data, "child", where),
         relation=None if relation is None else strict.one_of(relation, RELATIONS, f"{where}: relation"),
         against=_pick(data, "against", where),

@@ -13,8 +13,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pandas as pd
+
+from capeval.attribution.sentences import amount
 from capeval.report.claims import markdown_claims
+from capeval.report.markdown import escape, markdown_effects, table_of
 from capeval.report.page import write_report
+from capeval.report.words import delta
 from capeval.store.files import write_text
 from capeval.store.traces import Trace, load_trace, save_trace
 from capeval.tracer import trace
@@ -34,6 +39,21 @@ ABOUT = """# What the tree {0} says of the literature's claims
 """
 
 
+EFFECTS = """# What the tree {0} shows of its stages
+
+`capeval trace {0}` makes this and more. Certain effects of stages (child − parent) and within nodes (CoT − direct,
+few-shot − zero-shot), most telling first.
+
+"""
+TAX = """
+## What is a matter of form
+
+The differences of `capeval trace {0}` split by why items flipped ([docs/flips.md](../../docs/flips.md)), where the form
+of the answers, a cut, a refusal or missing reasoning took something for sure (95 % intervals, one by one). Causes add
+up to the difference, with small changes that are no flips.
+
+"""
+TAXES = ("format", "truncation", "refusal", "reasoning", "slip")
 SEEDS = """These are {1} training runs (`capeval trace {0} --seeds {1}`): values are means over them, and a claim stays
 undecided where the 95 % t interval over the runs does not answer alike.
 
@@ -66,6 +86,37 @@ def write_claims(found: Trace) -> None:
     write_text(GALLERY / f"claims-{name}.md", about + markdown_claims(found.claims, tree=name))
 
 
+def write_effects(found: Trace) -> None:
+    """The effects that are certain, of stages and within nodes, and what of them is a matter of form, as a document."""
+    name, effects = found.tree.name, found.effects
+    told = effects[effects["kind"].isin(("edge", "within")) & effects["answer"].isin(("gained", "lost"))]
+    text = EFFECTS.format(name) + markdown_effects(told)
+    split = found.anatomy
+    tax = split[split["kind"].isin(("edge", "path", "sibling")) & ~split["task"].str.contains(":")]
+    write_text(GALLERY / f"effects-{name}.md", text + TAX.format(name) + _split(tax, effects))
+
+
+def _split(anatomy: pd.DataFrame, effects: pd.DataFrame) -> str:
+    """A row for each contrast, task and setting that lost something by its form, a cut, a refusal or its reasoning."""
+    key = ["kind", "parent", "child", "task", "setting"]
+    whole = effects.drop_duplicates(key).set_index(key)["delta"]
+    rows = []
+    for place, part in anatomy.groupby(key, sort=False, observed=True):
+        causes = part.set_index("cause")
+        taxed = [cause for cause in TAXES if cause in causes.index and causes.loc[cause, "high"] < 0]
+        if not taxed or place not in whole.index:
+            continue
+        _, parent, child, task, setting = (str(one) for one in place)
+        cells = [_points(causes.loc[c]) if c in causes.index else "" for c in (*TAXES, "answer")]
+        rows.append([escape(cell) for cell in (f"{parent} → {child}", f"{task} · {setting}",
+                                               amount(whole[place], "points"), *cells)])  # fmt: skip
+    return table_of(["contrast", "task · setting", "difference", *TAXES, "another answer"], "llrrrrrr", rows)
+
+
+def _points(row: pd.Series) -> str:
+    return delta(row["net"], row["low"], row["high"], "points")
+
+
 def main() -> None:
     """Build every example."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -77,6 +128,7 @@ def main() -> None:
         page = write_report(found, save_trace(found, GALLERY / name))
         print(page)
         write_claims(found)
+        write_effects(found)
         if shutil.which("chromium") and shutil.which("chromedriver"):
             for theme in ("light", "dark"):
                 photograph(page, GALLERY / f"{name}-{theme}.png", dark=theme == "dark")

@@ -45,6 +45,9 @@ def test_a_good_file(tmp_path: Path) -> None:
         ("capability: [icl], settings: [slope]", "settings: [slope]", "needs 'capability' or 'tasks'"),
         ("settings: [slope]", "minus: direct", "'settings' must name those"),
         ("id: one", "id: ''", "needs 'id'"),
+        ('name: "sft − parent"', 'name: "claim"', "give the test another name"),
+        ("expect: more, child: {kind: [sft]}, relation: parent", "expect: less, form: bend", "form bend expects 'more'"),
+        ("relation: parent", "form: injected, raw: true", "of the form injected expects 'same' and has no against"),
         ("icl: [{capability: [icl], settings: [slope]}]", "icl: []", "needs a list of sources"),
     ],
 )  # fmt: skip

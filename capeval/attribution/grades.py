@@ -2,7 +2,7 @@
 
 - A: what B asks; and every stage from the root on was trained with three seeds or more, the t interval over these runs
   excludes 0 on the same side, and so does that of the contrast with the stage's token-matched control.
-- B: the adjusted p is at most α, on one training run.
+- B: the adjusted p is at most α, on one training run or on runs that don't agree.
 - C: the unadjusted p is at most α.
 - D: none of these, or nothing can be told.
 
@@ -139,7 +139,9 @@ def _held_up(
 def _unmatched(tree: Tree, control: Contrast) -> str:
     """Whether the control read another number of tokens, as far as that is known."""
     own, other = (tokens_of(stages) for stages in since_fork(tree, control.child, control.parent))
-    if own is None or other is None or max(own, other) <= TOKEN_MATCH * min(own, other):
+    if own is None or other is None:
+        return f"nobody says how many tokens {control.parent} read"
+    if max(own, other) <= TOKEN_MATCH * min(own, other):
         return ""
     return f"{control.parent} is no match in tokens ({short(own)} against {short(other)})"
 

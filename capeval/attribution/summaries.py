@@ -95,7 +95,10 @@ def _summary(summary: str, settings: Sequence[str], parts: Sequence[pd.DataFrame
     for part in parts[1:]:
         shared = shared[shared.isin(part.index)]
     aligned = [part.loc[shared] for part in parts]
-    values = {column: _together_of(summary, settings, aligned, column) for column in ("score", "gold_logprob")}
+    if any(part["lenient"].notna().any() for part in aligned):  # a setting without a lenient reading is read as scored
+        aligned = [part.assign(lenient=part["lenient"].fillna(part["score"])) for part in aligned]
+    numbers = ("score", "gold_logprob", "lenient")
+    values = {column: _together_of(summary, settings, aligned, column) for column in numbers}
     marks = (*WHY_WRONG, "form")
     flags = {mark: np.mean([part[mark].to_numpy(float) for part in aligned], axis=0) for mark in marks}
     # the cells of two nodes pair only if every setting was shown alike

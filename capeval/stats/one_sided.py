@@ -40,11 +40,6 @@ def p_above(interval: Callable[[float], Interval], estimate: float, threshold: f
     return tail if estimate > threshold else 1 - tail
 
 
-def p_below(interval: Callable[[float], Interval], estimate: float, threshold: float) -> float:
-    """p of "the truth is not below the threshold"; see `p_above`."""
-    return 1 - p_above(interval, estimate, threshold)
-
-
 def _tail(interval: Callable[[float], Interval], threshold: float, *, lower: bool) -> float:
     """The one-sided level at which the lower (upper) end is the threshold, at most ½."""
 

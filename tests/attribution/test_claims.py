@@ -285,7 +285,7 @@ def test_training_runs_that_differ_leave_a_claim_undecided_and_those_that_agree_
 def test_what_was_unlocked_comes_from_its_table(delta: float, low: float, high: float, verdicts: list[str]) -> None:
     row = dict.fromkeys(UNLOCK_COLUMNS, "") | {
         "parent": "code", "child": "sft", "task": "follows", "setting": "direct", "elicited": "8-shot", "n_new": 50,
-        "n_control": 50, "delta": delta, "low": low, "high": high, "margin": 0.1,
+        "n_control": 50, "share_new": 0.3, "delta": delta, "low": low, "high": high, "margin": 0.1,
     }  # fmt: skip
     unlock = pd.DataFrame([row, row | {"child": "plain-sft"}])
     picks = {"relation": None, "child": Pick(kind=("sft",))}
@@ -294,6 +294,8 @@ def test_what_was_unlocked_comes_from_its_table(delta: float, low: float, high: 
     table = put_runs([frames], *(claim(t, name=t.form) for t in tests), unlock=unlock)
     assert list(table.query("test == 'claim'")["verdict"]) == verdicts
     assert (table["n"] == 50).all(), "two edges on one task's items are no more items"
+    knew = put_runs([frames], claim(tests[1]), unlock=pd.DataFrame([row | {"share_new": 0.9}]))
+    assert knew["verdict"].iloc[0] != "supported", "what the parent solves mostly was not put in"
     without = pd.DataFrame([row | {"delta": math.nan, "share_new": delta}])
     guessing = put_runs([frames], *(claim(t, name=t.form) for t in tests), unlock=without).query("test == 'claim'")
     assert list(guessing["verdict"]) == ["untestable", verdicts[1]], "without controls only injection can be shown"
@@ -329,3 +331,61 @@ def test_what_is_only_a_change_of_form_decides_no_claim() -> None:
     assert (losing["grade"], losing["grade_reason"]) == ("D", "hinges on the form of answers")
     truly = records("sft", [0.0] * 400, task="follows", capability="follows", lenient=[0.0] * 400)
     assert put([parent, truly], claim(test_("less")))["verdict"].iloc[0] == "supported"
+
+
+def test_where_the_ledger_can_tell_nothing_claims_say_so() -> None:
+    """Half of the child's answers are cut, missing where wrong, or all items share five articles: no verdict."""
+    parent = records("code", share(0.5), task="follows", capability="follows")
+    cut = records("sft", share(0.2), task="follows", capability="follows", flag=["truncated", ""] * 200)
+    gone = records("sft", [1.0 if s else None for s in share(0.8)], task="follows", capability="follows")
+    for child, why in ((cut, "truncated: 50% against 0%"), (gone, "missing: 20% against 0%")):
+        for expect in ("more", "less", "same"):
+            row = put([parent, child], claim(test_(expect))).iloc[0]
+            assert (row["verdict"], row["grade"]) == ("untestable", "")
+            assert f"nothing can be told of code → sft ({why})" in row["reason"]
+    grouped = replace(MORE, cluster_role="sampled")
+    tree = replace(TREE, tasks=(grouped,))
+    few = [
+        records(n, share(r, 50), task="follows", capability="follows", cluster=[f"c{i % 5}" for i in range(50)])
+        for n, r in (("code", 0.8), ("sft", 0.2))
+    ]
+    assert "fewer than six clusters (5)" in put(few, claim(test_("more")), tree=tree)["reason"].iloc[0]
+
+
+def test_a_pair_of_which_nothing_can_be_told_is_left_out_and_named() -> None:
+    frames = asked_of("follows", code=0.2, sft=0.8, continued=0.2)
+    cut = records("plain-sft", share(0.1), task="follows", capability="follows", flag=["truncated", ""] * 200)
+    row = put([*frames, cut], claim(test_("more"))).iloc[1]
+    assert (row["verdict"], row["contrast"]) == ("supported", "code → sft")
+    assert row["confounds"] == "left out: continued → plain-sft (truncated: 50% against 0%)"
+
+
+def test_two_alike_items_on_a_scale_without_ends_show_nothing() -> None:
+    words = TaskSpec(name="follows", capability="follows", metric="words", unit="words", binary=False, margin=0.5)
+    tree = replace(TREE, tasks=(words,))
+    frames = [records(n, [s, s], task="follows", capability="follows") for n, s in (("code", 5.0), ("sft", 2.0))]
+    for expect in ("more", "less", "same"):
+        assert put(frames, claim(test_(expect)), tree=tree)["verdict"].iloc[0] == "undecided"
+
+
+@pytest.mark.parametrize("summary", ["mean", "spread", "gap", "area"])
+def test_a_lenient_reading_that_changes_nothing_changes_no_summary(summary: str) -> None:
+    names = ("0-shot", "2-shot")
+    spec = replace(MORE, settings=names, summaries=(summary,))
+    frames = [
+        records(n, share(r), task="follows", capability="follows", setting=s, lenient=share(r))
+        for n, rates in (("code", (0.5, 0.0)), ("sft", (0.9, 0.3)))
+        for s, r in zip(names, rates, strict=True)
+    ]
+    cell = with_summaries(replace(TREE, tasks=(spec,)), cells(pd.concat(frames, ignore_index=True)))
+    part = cell["sft", "follows", summary]
+    assert part["lenient"].tolist() == pytest.approx(part["score"].tolist())
+
+
+def test_runs_that_differ_are_no_change_of_form() -> None:
+    def read_alike(node: str, rate: float) -> pd.DataFrame:
+        return records(node, share(rate), task="follows", capability="follows", lenient=share(rate))
+
+    runs = [[read_alike("code", 0.2), read_alike("sft", rate)] for rate in (0.3, 0.6, 0.9)]
+    row = put_runs(runs, claim(test_("more"))).iloc[1]
+    assert "forgiven" not in row["reason"] + row["confounds"]

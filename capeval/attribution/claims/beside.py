@@ -1,8 +1,9 @@
 """Tests of claims that rest on another table of the trace: where a gain begins over sizes, what tuning unlocked.
 
-The rows are tests already; here they are put together. Unlocked is what lies above the margin and injected what lies
-below it, as in `attribution.unlock`. Rows of one task speak of the same items, so that nothing is
-gained by having several: their differences and the widths of their intervals are averaged. Other tasks are other items.
+The rows are tests already; here they are put together. Unlocked is what lies above the margin, injected what lies below
+it while the parent solves less than half of the new items, as in `attribution.unlock`. Rows of one task speak of the
+same items, so that nothing is gained by having several: their differences and the widths of their intervals are
+averaged. Other tasks are other items. A bend can support a claim and never refute it: that none is seen shows nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from capeval.stats.change_point import MIN_SIZES
 from capeval.stats.independent import Side, independent_sum, sum_interval
 from capeval.stats.one_sided import p_above
 from capeval.stats.rates import Interval, normal_quantile
+from capeval.stats.unlock import HALF
 
 
 def estimate_from_table(evidence: Evidence, test: ClaimTest) -> Estimated:
@@ -74,6 +76,7 @@ def _unlock(evidence: Evidence, test: ClaimTest) -> Estimated:
     whole = independent_sum(sides, weights, alpha=evidence.alpha)
     margin = test.margin if test.margin is not None else float(rows["margin"].max())
     above = p_above(interval, whole.delta, margin)
+    lacks = bool((rows["share_new"] < HALF).all())  # what the parent solves mostly when elicited was not put in
     edges = [f"{row['parent']} → {row['child']}" for row in rows.to_dict("records")]
     return Estimated(
         test=test,
@@ -86,12 +89,12 @@ def _unlock(evidence: Evidence, test: ClaimTest) -> Estimated:
         p=math.nan,
         n=whole.n,
         interval=interval,
-        given=(above, 1 - above) if test.form == "unlocked" else (1 - above, above),
+        given=(above, 1 - above) if test.form == "unlocked" else (1 - above if lacks else 1.0, above),
         by_task=tuple(
             (str(task), side.mean, side.interval(0.95))
             for task, side in zip(dict.fromkeys(rows["task"]), sides, strict=True)
         ),
-        confounds=tuple(dict.fromkeys(text for text in rows["confounds"] if text)),
+        confounds=tuple(dict.fromkeys(one for text in rows["confounds"] if text for one in str(text).split("; "))),
     )
 
 

@@ -125,7 +125,8 @@ def _spec(tree: Tree, source: Source, task: str) -> TaskSpec | None:
     if spec is None:
         return None
     if source.tasks:
-        return spec if any(fnmatchcase(task, pattern) for pattern in source.tasks) else None
+        named = task in source.tasks or (spec.headline and any(fnmatchcase(task, one) for one in source.tasks))
+        return spec if named else None
     return spec if spec.capability in source.capability and spec.headline and not subset else None
 
 

@@ -129,7 +129,7 @@ def _estimated(
         by_task=tuple(
             (items.task, side.mean, side.interval(0.95)) for (items, _), side in zip(weighted, sides, strict=True)
         ),
-        confounds=tuple(told.confounds),
+        confounds=(*told.confounds, *(f"left out: {one}" for one in told.unreadable)),
         runs=_over_runs(weighted),
         control=_against_controls(evidence, test, list(told.used.values()), unit) if retrained else None,
         fixed=next(iter(not_retrained(evidence.tree, nodes)), "") if retrained else "",
@@ -191,6 +191,8 @@ def _of(some: Sequence[Asked], task: str) -> list[Asked]:
 def _nobody(combinations: Sequence[Combination], part: Sequence[Asked], told: Told) -> str:
     """Why no pair of nodes has answers."""
     nodes = _shorten(", ".join(combination.name for combination in combinations), 60)
+    if told.unreadable:
+        return f"nothing can be told of {_shorten(', '.join(told.unreadable), 160)}"
     if told.unpaired:
         return f"{nodes}: the ends can't be paired ({'; '.join(told.unpaired)})"
     what = _shorten(", ".join(dict.fromkeys(f"{one.task} ({one.name})" for one in part)), 60)

@@ -13,9 +13,13 @@ import numpy as np
 import pandas as pd
 
 from capeval.attribution.claims.cells import Asked, Combination
+from capeval.attribution.confounds import of_answers, unreadable
 from capeval.attribution.pairing import Cells, marks, pair
 from capeval.core import ClaimTest, Source, TaskSpec, Tree
 from capeval.errors import PairingError
+
+ENOUGH = 0.9
+"""Where the nodes that are averaged share less of their items, it is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,8 @@ class Told:
     confounds: dict[str, None] = field(default_factory=dict)
     unpaired: dict[str, None] = field(default_factory=dict)
     """Why some could not be paired."""
+    unreadable: dict[str, None] = field(default_factory=dict)
+    """Of which nothing can be told, and why: they are left out, as the ledger answers "can't tell" to them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +106,17 @@ def gather(
         columns = []
         for combination in combinations:
             for one in settings:
-                found = _paired(cells, combination, (one, against or one), told if run == 0 else Told())
+                found = _paired(cells, combination, (one, against or one), told if run == 0 else Told(), evidence.alpha)
                 if found is not None:
                     turn = -1.0 if one.spec.orientation == "lower" and not test.raw else 1.0
                     columns.append(turn * found[0])
                     clusters |= found[1]
         if columns:
-            by_run[run] = pd.concat(columns, axis=1, join="inner").mean(axis=1)
+            table = pd.concat(columns, axis=1, join="inner")
+            most = max(map(len, columns))
+            if run == 0 and len(table) < ENOUGH * most:
+                told.confounds.setdefault(f"only {len(table)} of {most} items are shared by all")
+            by_run[run] = table.mean(axis=1)
     if 0 not in by_run or by_run[0].empty:
         return None
     return Items(
@@ -120,7 +130,7 @@ def gather(
 
 
 def _paired(
-    cells: Cells, combination: Combination, ends: tuple[Asked, Asked], told: Told
+    cells: Cells, combination: Combination, ends: tuple[Asked, Asked], told: Told, alpha: float
 ) -> tuple[pd.Series, dict[str, str]] | None:
     """The weighted sum of a combination's cells by item, and the items' clusters; None where cells lack or differ."""
     keys, weights = _cells_of(combination, *ends)
@@ -133,8 +143,14 @@ def _paired(
     except PairingError as error:
         told.unpaired.setdefault(error.reason or str(error))
         return None
+    groups = 0 if pairs.clusters is None else len(set(pairs.clusters))
+    parts = [cells[key] for key in keys]
+    if why := unreadable(parts, len(pairs.items), groups, ends[0].spec):
+        told.unreadable.setdefault(f"{combination.name} ({why})")
+        return None
     told.used.setdefault(combination.name, combination)
-    for text in (*combination.confounds, *marks([pairs], shots=allowed)):
+    of_ends = of_answers(parts, alpha=alpha) if len(parts) == 2 else []
+    for text in (*combination.confounds, *marks([pairs], shots=allowed), *of_ends):
         told.confounds.setdefault(text)
     known = {} if pairs.clusters is None else dict(zip(pairs.items, pairs.clusters, strict=True))
     return pd.Series(pairs.scores @ weights, index=pairs.items), known

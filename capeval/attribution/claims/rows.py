@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from capeval.attribution.claims.estimates import Estimated
@@ -12,14 +12,13 @@ from capeval.attribution.grades import SEEDS
 from capeval.attribution.sentences import amount, p_text, round_up
 from capeval.core import Claim
 from capeval.stats.power import items_for_margin
-from capeval.stats.rates import UNKNOWN
 
 
 def claim_rows(
     claim: Claim, tests: Sequence[Judged], p: float, p_adjusted: float, alpha: float
 ) -> Iterator[dict[str, Any]]:
     """The claim's row, then its tests'."""
-    factor = p_adjusted / p if p else 1.0
+    factor = p_adjusted / p if p else 1.0  # p of 0 stays 0 whatever the family
     parts = [_test_row(claim, test, factor, alpha) for test in tests]
     verdict = verdict_of(tests, factor, alpha)
     lacking = [test.effect.missing for test in tests if test.effect.missing]
@@ -28,15 +27,20 @@ def claim_rows(
     telling = _telling(parts, verdict)
     row = telling | {
         "test": "claim", "verdict": verdict, "p": p, "p_adjusted": p_adjusted,
-        "reason": _reason(parts, verdict, lacking),
+        "reason": _reason(parts, telling, verdict, lacking),
         "n_needed": max((part["n_needed"] for part in parts if part["verdict"] == "undecided"), default=math.nan)
         if verdict == "undecided" else math.nan,
-        **_graded([test for test in tests if verdict != "contradicted" or test.effect.test.name == telling["test"]],
-                  verdict, p, p_adjusted, alpha),
-        "confounds": "; ".join(dict.fromkeys(part["confounds"] for part in parts if part["confounds"])),
+        **_graded([test for test, part in zip(tests, parts, strict=True)
+                   if verdict != "contradicted" or part["verdict"] == verdict], verdict, p, p_adjusted, alpha),
+        "confounds": _joined(part["confounds"] for part in parts),
     }  # fmt: skip
     yield row | {"sentence": _sentence(row)}
     yield from parts
+
+
+def _joined(confounds: Iterable[str]) -> str:
+    """Each once, though several tests share it."""
+    return "; ".join(dict.fromkeys(one for text in confounds if text for one in text.split("; ")))
 
 
 def _telling(parts: Sequence[dict[str, Any]], verdict: str) -> dict[str, Any]:
@@ -58,7 +62,7 @@ def _test_row(claim: Claim, test: Judged, factor: float, alpha: float) -> dict[s
         "low": shown.low if shown else math.nan, "high": shown.high if shown else math.nan,
         "p": p, "p_adjusted": adjusted(p / 2, factor), "n": effect.n, "n_needed": math.nan, "unit": effect.unit,
         "by_task": _by_task(effect),
-        "confounds": "; ".join(effect.confounds), "seeds": max(1, runs.n) if runs else 1,
+        "confounds": "; ".join([*effect.confounds, *_of_form(effect)]), "seeds": max(1, runs.n) if runs else 1,
         "seed_low": runs.low if runs else math.nan, "seed_high": runs.high if runs else math.nan,
         **_graded([test], verdict, p, adjusted(p / 2, factor), alpha),
     }  # fmt: skip
@@ -88,10 +92,18 @@ def _held_open(test: Judged, verdict: str) -> str:
     runs, effect, said = test.effect.runs, test.effect, []
     if verdict == "undecided" and runs is not None and not all(test.runs):
         said.append(f"{runs.n} training runs: {_size(runs.mean, runs.low, runs.high, effect.unit)}")
-    if lenient := effect.forgiven:
-        ends = lenient.interval(0.95) if lenient.interval else UNKNOWN
-        said.append(f"with the form of answers forgiven {_size(lenient.delta, ends.low, ends.high, effect.unit)}")
+    if verdict == "undecided" and not all(test.form):
+        said += _of_form(effect)
     return "; ".join(said)
+
+
+def _of_form(effect: Estimated) -> list[str]:
+    """What the effect is where the form of answers is forgiven, if that is another one."""
+    lenient = effect.forgiven
+    if lenient is None or lenient.interval is None:
+        return []
+    ends = lenient.interval(0.95)
+    return [f"with the form of answers forgiven {_size(lenient.delta, ends.low, ends.high, effect.unit)}"]
 
 
 def _graded(tests: Sequence[Judged], verdict: str, p: float, p_adjusted: float, alpha: float) -> dict[str, str]:
@@ -116,6 +128,8 @@ def _not_a(test: Judged, verdict: str) -> str:
         return "training runs differ"
     if runs is None or runs.n < SEEDS:
         return "one training run" if runs is None or runs.n < 2 else f"{runs.n} training runs"
+    if effect.forgiven:
+        return "the form of answers moves it"
     if effect.fixed:
         return f"{effect.fixed} was not trained again"
     shown = (verdict == "supported") == (effect.test.expect in ("more", "less"))
@@ -127,7 +141,7 @@ def _not_a(test: Judged, verdict: str) -> str:
     return "" if agrees else "against the controls training runs differ"
 
 
-def _reason(parts: Sequence[dict[str, Any]], verdict: str, lacking: Sequence[str]) -> str:
+def _reason(parts: Sequence[dict[str, Any]], telling: Mapping[str, Any], verdict: str, lacking: Sequence[str]) -> str:
     if verdict == "untestable":
         held = [part["test"] for part in parts if part["verdict"] == "supported"]
         return "; ".join(dict.fromkeys(lacking)) + (f"; by itself supported: {'; '.join(held)}" if held else "")
@@ -136,7 +150,7 @@ def _reason(parts: Sequence[dict[str, Any]], verdict: str, lacking: Sequence[str
         return "open: " + "; ".join(part["test"] + (f" ({part['reason']})" if part["reason"] else "") for part in left)
     if verdict == "contradicted":
         return "against it: " + "; ".join(part["test"] for part in parts if part["verdict"] == "contradicted")
-    return ""
+    return f"least sure: {telling['test']}" if len(parts) > 1 else ""
 
 
 def _sentence(row: Mapping[str, Any]) -> str:

@@ -57,6 +57,9 @@ def judge(effect: Estimated, *, alpha: float) -> Judged:
         return Judged(effect=effect, supports=math.nan, contradicts=math.nan)
     if effect.given:
         return Judged(effect=effect, supports=effect.given[0], contradicts=effect.given[1])
+    ends = interval(0.95)
+    if ends.low == ends.high:  # nothing varies on a scale without ends: how far others would is not known
+        return Judged(effect=effect, supports=1.0, contradicts=1.0)
     delta, margin, test = effect.delta, effect.margin, effect.test
     zero = margin if test.alone else 0.0
 
