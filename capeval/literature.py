@@ -115,7 +115,7 @@ def _test(data: dict[str, Any], measures: Any, where: str) -> ClaimTest:
     expect = strict.one_of(data.get("expect"), EXPECTATIONS, f"{where}: expect")
     if form in _ASKS and (expect != _ASKS[form] or set(data) & _OF_CONTRASTS):
         raise BadFileError(
-            f"{where}: a {form} test expects '{_ASKS[form]}' and has no {', '.join(sorted(_OF_CONTRASTS))}"
+            f"{where}: a test of the form {form} expects '{_ASKS[form]}' and has no {', '.join(sorted(_OF_CONTRASTS))}"
         )
     return ClaimTest(
         name=name,

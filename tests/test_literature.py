@@ -46,7 +46,7 @@ def test_a_good_file(tmp_path: Path) -> None:
         ("settings: [slope]", "minus: direct", "'settings' must name those"),
         ("id: one", "id: ''", "needs 'id'"),
         ('name: "sft − parent"', 'name: "claim"', "give the test another name"),
-        ("expect: more, child: {kind: [sft]}, relation: parent", "expect: less, form: bend", "form bend expects 'more'"),
+        ("more, child: {kind: [sft]}, relation: parent", "less, form: bend", "of the form bend expects 'more'"),
         ("relation: parent", "form: injected, raw: true", "of the form injected expects 'same' and has no against"),
         ("icl: [{capability: [icl], settings: [slope]}]", "icl: []", "needs a list of sources"),
     ],
