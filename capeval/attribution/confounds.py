@@ -47,11 +47,11 @@ def of_contrast(tree: Tree, contrast: Contrast) -> list[str]:
 
 def _of_branches(tree: Tree, contrast: Contrast) -> list[str]:
     own, other = since_fork(tree, contrast.child, contrast.parent)
+    certainties = [stage.links[0].certainty for stage in (*own, *other) if stage.links]
+    doubts = [f"{doubt} link" for doubt in dict.fromkeys(certainties) if doubt in _DOUBTFUL]
     if own and not other:  # a stage, or a path of them
-        together = [f"{len(own)} stages together"] if len(own) > 1 else []
-        doubts = [stage.links[0].certainty for stage in own if stage.links[0].certainty in _DOUBTFUL]
-        return together + [f"{doubt} link" for doubt in dict.fromkeys(doubts)]
-    found = []
+        return ([f"{len(own)} stages together"] if len(own) > 1 else []) + doubts
+    found = doubts
     if own and other and (tokens := _unlike_tokens(own, other)):
         found.append(tokens)
     data = [[name for stage in reversed(end) for name in data_of(stage)] for end in (own, other)]
