@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks import documents
 from capeval.attribution.anatomy import REST, anatomy_table
 from capeval.attribution.causes import CAUSES
 from capeval.attribution.effects import ALPHA
@@ -28,7 +29,6 @@ from capeval.attribution.pairing import cells
 from capeval.core import Cell, Contrast, Tree
 from capeval.report.words import delta, signed
 from capeval.stats.rates import mean_interval
-from capeval.store.files import write_text
 from capeval.store.runs import load_node_records
 from capeval.zoo import load_tree
 
@@ -216,12 +216,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.validate_anatomy", description=__doc__)
     parser.add_argument("--into", type=Path, help="a document with two marks; default: print")
     given = parser.parse_args(argv)
-    tables = report()
-    if given.into is None:
-        print(tables, end="")
-        return
-    before, _, after = given.into.read_text(encoding="utf-8").split(MARK)
-    write_text(given.into, f"{before}{MARK}\n\n{tables}\n{MARK}{after}")
+    documents.put(report(), given.into, MARK)
 
 
 if __name__ == "__main__":

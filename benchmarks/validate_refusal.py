@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks import documents
 from capeval.recordings.sources.rows import read_jsonl
 from capeval.refusal import LABELS, Label, classify
 from capeval.stats.discordant import tango
 from capeval.stats.rates import Interval, mean_interval
-from capeval.store.files import write_text
 
 MARK = "<!-- benchmarks/validate_refusal.py -->"
 CUT = 80
@@ -221,12 +221,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("CAPEVAL_DATA", ".")), help="the mirror")
     parser.add_argument("--into", type=Path, help="a document with two marks; default: print")
     given = parser.parse_args(argv)
-    tables = report(answers(given.data))
-    if given.into is None:
-        print(tables, end="")
-        return
-    before, _, after = given.into.read_text(encoding="utf-8").split(MARK)
-    write_text(given.into, f"{before}{MARK}\n\n{tables}\n{MARK}{after}")
+    documents.put(report(answers(given.data)), given.into, MARK)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from capeval.attribution.effects import ALPHA, items_needed
-from capeval.attribution.sentences import amount, p_text, round_up
+from capeval.attribution.sentences import amount, interval_text, p_text, round_up
 from capeval.core import SUMMARIES, Verdict
 from capeval.errors import EXIT_INCONCLUSIVE, EXIT_PASS, EXIT_REGRESSION, PairingError, UsageError
 from capeval.stats.gates import gate_status
@@ -111,9 +111,9 @@ def _verdict(row: dict[str, Any], options: GateOptions) -> Verdict:
 
 def _reason(row: dict[str, Any], status: Status, alpha: float) -> str:
     unit = row["unit"]
-    bounds = (amount(row[end], unit).removesuffix(f" {unit}") for end in ("low_equivalence", "high_equivalence"))
+    bounds = interval_text(row["low_equivalence"], row["high_equivalence"], unit)
     text = (
-        f"{amount(row['delta'], unit)}, {100 * (1 - 2 * alpha):g} % interval [{', '.join(bounds)}], "
+        f"{amount(row['delta'], unit)}, {100 * (1 - 2 * alpha):g} % interval {bounds}, "
         f"Holm {p_text(row['p_adjusted'])}, n = {int(row['n'])}"
     )
     if row["confounds"]:

@@ -18,7 +18,7 @@ import pandas as pd
 from capeval.attribution.causes import CAUSES
 from capeval.attribution.pairing import Cells, Pairs, estimate, pair
 from capeval.attribution.questions import questions
-from capeval.attribution.sentences import amount
+from capeval.attribution.sentences import bare
 from capeval.columns import ANATOMY_COLUMNS
 from capeval.core import TaskSpec, Tree
 from capeval.errors import PairingError
@@ -123,7 +123,7 @@ def sentence(row: dict[str, Any]) -> str:
     "−18.0 [−26.0, −11.0] are refusal: the answer declines, or says that it isn't known."
     """
     unit = str(row["unit"])
-    delta, net, low, high = (amount(row[key], unit).removesuffix(f" {unit}") for key in ("delta", "net", "low", "high"))
+    delta, net, low, high = (bare(row[key], unit) for key in ("delta", "net", "low", "high"))
     part = row["net"] * row["delta"] > 0 and abs(row["net"]) <= abs(row["delta"])
     name, meaning = WHY[str(row["cause"])]
     if row["cause"] == "format" and row["worse_length"] > row["better_length"]:

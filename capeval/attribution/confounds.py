@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from capeval.attribution.pairing import on_items, shares
+from capeval.attribution.sentences import size_text
 from capeval.core import Contrast, Stage, TaskSpec, Tree
 from capeval.stats.discordant import mcnemar_exact
 
@@ -37,7 +38,7 @@ def of_contrast(tree: Tree, contrast: Contrast) -> list[str]:
     nodes = list(dict.fromkeys(cell.node for cell in contrast.cells))
     sizes = {s.parameters for s in map(tree.stage, nodes) if s.parameters}
     if len(sizes) > 1:
-        found.append(f"size: {' against '.join(short(s) for s in sorted(sizes))}")
+        found.append(f"size: {' against '.join(size_text(s) for s in sorted(sizes))}")
     if len(contrast.cells) == len(nodes) == len({c.setting for c in contrast.cells}) == 2:
         found.append(f"asked differently: {contrast.cells[0].setting} against {contrast.cells[1].setting}")
     if len(nodes) == 2:
@@ -89,24 +90,12 @@ def _unlike_tokens(own: Sequence[Stage], other: Sequence[Stage]) -> str:
     a, b = tokens_of(own), tokens_of(other)
     if a is None or b is None or abs(a - b) <= TOKEN_GAP * max(a, b):
         return ""
-    return f"tokens: {short(a)} against {short(b)}"
+    return f"tokens: {size_text(a)} against {size_text(b)}"
 
 
 def data_of(stage: Stage) -> list[str]:
     """Names of what a stage with a recipe was trained on."""
     return [str(stage.recipe[key]) for key in ("data", "ptx_data") if stage.recipe.get(key)]
-
-
-def short(n: float) -> str:
-    """A large number in three digits.
-
-    >>> short(1.3e9), short(1024000), short(50880), short(175)
-    ('1.3B', '1.02M', '50.9k', '175')
-    """
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if n >= size:
-            return f"{n / size:.3g}{letter}"
-    return f"{n:.3g}"
 
 
 def unreadable(parts: Sequence[pd.DataFrame], n: int, n_clusters: int, spec: TaskSpec) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from capeval.attribution.sentences import amount, label_of, p_text
+from capeval.attribution.sentences import amount, interval_text, label_of, p_text
 
 _TOGETHER = {
     "gained": "better together than their sum",
@@ -39,6 +39,4 @@ def factorial_sentence(row: Mapping[str, Any]) -> str:
 
 
 def _ends(row: Mapping[str, Any], low: str, high: str) -> str:
-    unit = str(row["unit"])
-    ends = [amount(row[end], unit).removesuffix(f" {unit}") for end in (low, high)]
-    return f"[{ends[0]}, {ends[1]}]"
+    return interval_text(row[low], row[high], str(row["unit"]))

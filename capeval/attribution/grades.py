@@ -16,7 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from capeval.attribution.confounds import short, since_fork, tokens_of
+from capeval.attribution.confounds import since_fork, tokens_of
+from capeval.attribution.sentences import size_text
 from capeval.core import Contrast, Stage, Tree
 
 SEEDS = 3
@@ -143,7 +144,7 @@ def _unmatched(tree: Tree, control: Contrast) -> str:
         return f"nobody says how many tokens {control.parent} read"
     if max(own, other) <= TOKEN_MATCH * min(own, other):
         return ""
-    return f"{control.parent} is no match in tokens ({short(own)} against {short(other)})"
+    return f"{control.parent} is no match in tokens ({size_text(own)} against {size_text(other)})"
 
 
 def _excludes_zero(row: Mapping[str, Any], delta: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from capeval.attribution.sentences import amount
+from capeval.attribution.sentences import amount, interval_text
 
 SURE = 0.95
 """From this share of the draws on a stage is called the origin; below it, the most likely one."""
@@ -54,5 +54,5 @@ def _size(row: Mapping[str, Any]) -> str:
 
 def _with_interval(row: Mapping[str, Any], *, signed: bool) -> str:
     unit = str(row["unit"])
-    ends = [amount(row[end], unit, signed=signed).removesuffix(f" {unit}") for end in ("low", "high")]
-    return f"{amount(row['contribution'], unit, signed=signed)} [{ends[0]}, {ends[1]}]"
+    ends = interval_text(row["low"], row["high"], unit, signed=signed)
+    return f"{amount(row['contribution'], unit, signed=signed)} {ends}"

@@ -20,7 +20,7 @@ import pandas as pd
 
 from capeval.attribution.curves import Companion, Curve, Question, companion, look
 from capeval.attribution.pairing import Cells, shares
-from capeval.attribution.sentences import amount, p_text, size_text
+from capeval.attribution.sentences import amount, interval_text, p_text, size_text
 from capeval.attribution.series import series_of
 from capeval.attribution.summaries import spec_in
 from capeval.columns import SCALING_COLUMNS
@@ -193,5 +193,4 @@ def change_text(row: Any) -> str:
 
 
 def _size(value: float, low: float, high: float, unit: str) -> str:
-    ends = [amount(end, unit).removesuffix(f" {unit}") for end in (low, high)]
-    return f"{amount(value, unit)} [{ends[0]}, {ends[1]}]"
+    return f"{amount(value, unit)} {interval_text(low, high, unit)}"

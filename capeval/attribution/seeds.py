@@ -1,7 +1,7 @@
 """Effects over training runs: the same contrast, the same items, other seeds of the training.
 
 Replica 0 is the run that the ledger is about. What asks several runs takes a list of cells (`pairing.Cells`), one entry
-per training run: `seed_deltas` gives a contrast's estimate in each of them.
+per training run.
 """
 
 from __future__ import annotations
@@ -24,17 +24,6 @@ from capeval.errors import PairingError
 from capeval.stats.seeds import seed_interval, split_variance
 
 _KEY = ["kind", "contrast", "task", "setting"]
-
-
-def seed_deltas(question: Question, seeds: Sequence[Cells]) -> np.ndarray:
-    """The contrast's estimate in each training run that has items for it; (runs,) floats.
-
-    Args:
-        question: A contrast on a task and setting (`questions.questions`).
-        seeds: Cells of each training run, the ledger's own first.
-    """
-    found = [pairs for pairs in (_pairs(question, cells) for cells in seeds) if pairs is not None]
-    return np.array([float((pairs.scores @ question.weights).mean()) for pairs in found])
 
 
 def replica_table(tree: Tree, contrasts: Iterable[Contrast], seeds: Sequence[Cells], *, alpha: float) -> pd.DataFrame:

@@ -35,6 +35,16 @@ def amount(value: float, unit: str, *, signed: bool = True) -> str:
     return f"{text.replace('-', '−')} {unit}"
 
 
+def bare(value: float, unit: str, *, signed: bool = True) -> str:
+    """An `amount` without its unit."""
+    return amount(value, unit, signed=signed).removesuffix(f" {unit}")
+
+
+def interval_text(low: float, high: float, unit: str, *, signed: bool = True) -> str:
+    """An interval without its unit: `[−33.0, −9.0]`."""
+    return f"[{bare(low, unit, signed=signed)}, {bare(high, unit, signed=signed)}]"
+
+
 def size_text(value: float) -> str:
     """A number of parameters, tokens or kinds for people.
 
@@ -73,7 +83,7 @@ def _verdict(row: Mapping[str, Any]) -> str:
     if row["answer"] == "cant_tell" and row["reason"]:
         return f"{who}: can't tell on {what}: {_why(row)}"
     unit = str(row["unit"])
-    size = f"{amount(row['delta'], unit)} {_interval(row['low'], row['high'], unit)}"
+    size = f"{amount(row['delta'], unit)} {interval_text(row['low'], row['high'], unit)}"
     other = beyond(row)
     evidence = f"{size}{f' ({other})' if other else ''}, {p_text(row['p_adjusted'])} adjusted, n = {int(row['n'])}"
     if row["answer"] == "equivalent":
@@ -93,11 +103,7 @@ def beyond(row: Mapping[str, Any]) -> str:
     low, high = row["low_clustered"], row["high_clustered"]
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    return f"{_interval(low, high, str(row['unit']))} over other subtasks"
-
-
-def _interval(low: float, high: float, unit: str) -> str:
-    return f"[{_bound(low, unit)}, {_bound(high, unit)}]"
+    return f"{interval_text(low, high, str(row['unit']))} over other subtasks"
 
 
 def _begin(text: str) -> str:
@@ -105,10 +111,6 @@ def _begin(text: str) -> str:
     if len(text) <= CONFOUND_CHARACTERS:
         return text
     return text[: CONFOUND_CHARACTERS - 1].rpartition(" ")[0].rstrip(" ,;:(") + "…"
-
-
-def _bound(value: float, unit: str) -> str:
-    return amount(value, unit).removesuffix(f" {unit}")
 
 
 def _why(row: Mapping[str, Any]) -> str:

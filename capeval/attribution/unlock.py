@@ -24,7 +24,7 @@ from capeval.attribution.elicitation import (
 from capeval.attribution.guessing import chance_of_guessing
 from capeval.attribution.pairing import Cells
 from capeval.attribution.pairing import cells as cells_of
-from capeval.attribution.sentences import amount
+from capeval.attribution.sentences import amount, bare, interval_text
 from capeval.columns import UNLOCK_COLUMNS
 from capeval.core import Tree
 from capeval.stats.multiplicity import benjamini_hochberg
@@ -172,18 +172,18 @@ def _sentence(row: dict[str, Any]) -> str:
     """The verdict in words, with both shares and the interval of their difference."""
     who, what = f"{row['parent']} → {row['child']}", f"{row['task']} ({row['setting']})"
     verdict = str(row["answer"]).replace("cant_tell", "can't tell")
-    share = f"{amount(row['share_new'], 'points', signed=False).removesuffix(' points')} % of {row['n_new']} new items"
+    share = f"{bare(row['share_new'], 'points', signed=False)} % of {row['n_new']} new items"
     if row["n_control"]:
-        control = amount(row["share_control"], "points", signed=False).removesuffix(" points")
+        control = bare(row["share_control"], "points", signed=False)
         share += f" against {control} % of {row['n_control']} as hard"
-    low, high = (amount(row[end], "points").removesuffix(" points") for end in ("low", "high"))
+    ends = interval_text(row["low"], row["high"], "points")
     if not row["n_control"]:
-        difference = f"[{low}, {high}], margin {row['margin'] * 100:.0f}; too few items as hard to compare them with"
+        difference = f"{ends}, margin {row['margin'] * 100:.0f}; too few items as hard to compare them with"
         return (
             f"{who}: {verdict} on {what}: asked otherwise ({row['elicited']}), the parent solves {share} beyond "
             f"guessing ({difference})."
         )
-    difference = f"{amount(row['delta'], 'points')} [{low}, {high}], margin {row['margin'] * 100:.0f}"
+    difference = f"{amount(row['delta'], 'points')} {ends}, margin {row['margin'] * 100:.0f}"
     return (
         f"{who}: {verdict} on {what}: asked otherwise ({row['elicited']}), the parent solves {share} beyond guessing "
         f"(difference {difference})."

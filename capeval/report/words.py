@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from capeval.attribution.sentences import amount, p_text
+from capeval.attribution.sentences import bare, p_text
 from capeval.core import Verdict
 
 MARKS = {"gained": "▲", "lost": "▼", "increased": "↑", "decreased": "↓", "equivalent": "=", "can't tell": "?"}
@@ -47,7 +47,7 @@ def signed(value: float, unit: str) -> str:
     """A difference without its unit, always with its sign (a typographic minus)."""
     if unit != "points" and not _missing(value) and abs(value) >= LARGE:
         return f"{value:+,.0f}".replace("-", "−")
-    return amount(value, unit).removesuffix(f" {unit}")
+    return bare(value, unit)
 
 
 def interval(low: float, high: float, unit: str) -> str:

@@ -142,12 +142,7 @@ def items_for_margin(
     """
     if not margin > 0:
         raise ValueError(f"the margin must be positive, not {margin}")
-    if not variance >= 0:
-        raise ValueError(f"the variance must be 0 or more, not {variance}")
-    if variance == 0:
-        if not n:
-            raise ValueError("with a variance of 0, say on how many items it was observed (n)")
-        variance = 1 - alpha ** (1 / n)
+    variance = _known(variance, alpha, n)
     z = normal_quantile(1 - alpha) + normal_quantile(1 - (1 - power) / 2)
     return math.ceil(z * z * variance * design_effect / (margin * margin))
 
@@ -173,14 +168,20 @@ def items_for_effect(
     """
     if not effect > 0:
         raise ValueError(f"the effect must be positive, not {effect}")
-    if not variance >= 0:
-        raise ValueError(f"the variance must be 0 or more, not {variance}")
-    if variance == 0:
-        if not n:
-            raise ValueError("with a variance of 0, say on how many items it was observed (n)")
-        variance = 1 - alpha ** (1 / n)
+    variance = _known(variance, alpha, n)
     z = normal_quantile(1 - alpha / 2) + normal_quantile(power)
     return math.ceil(z * z * variance / (effect * effect))
+
+
+def _known(variance: float, alpha: float, n: int | None) -> float:
+    """The variance to plan with: of nothing discordant among n items, the upper limit on the discordant share."""
+    if not variance >= 0:
+        raise ValueError(f"the variance must be 0 or more, not {variance}")
+    if variance > 0:
+        return variance
+    if not n:
+        raise ValueError("with a variance of 0, say on how many items it was observed (n)")
+    return float(1 - alpha ** (1 / n))
 
 
 def t_test_power(sd: float, effect: float, n: int, *, alpha: float = 0.05) -> float:

@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from capeval.attribution.confounds import of_answers, of_contrast, short, since_fork
+from capeval.attribution.confounds import of_answers, of_contrast, since_fork
 from capeval.attribution.effects import ledger
 from capeval.attribution.pairing import cells
+from capeval.attribution.sentences import size_text
 from capeval.core import Contrast, Link, Stage, TaskSpec, Tree
 from tests.records import TASK, chain, contrast, records
 
@@ -157,4 +158,11 @@ def test_gaps_to_other_items_have_completers_too() -> None:
 
 
 def test_numbers_are_short() -> None:
-    assert [short(n) for n in (0, 175, 53408, 1331200, 6.7e9, 3e11)] == ["0", "175", "53.4k", "1.33M", "6.7B", "300B"]
+    assert [size_text(n) for n in (0, 175, 53408, 1331200, 6.7e9, 3e11)] == [
+        "0",
+        "175",
+        "53.4k",
+        "1.33M",
+        "6.7B",
+        "300B",
+    ]

@@ -9,18 +9,17 @@ averaged. Other tasks are other items. A bend can support a claim and never refu
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from capeval.attribution.claims.cells import asked, picked, words_of
-from capeval.attribution.claims.estimates import Estimated
+from capeval.attribution.claims.estimates import Estimated, together
 from capeval.attribution.claims.items import Evidence
 from capeval.core import ClaimTest
 from capeval.stats.change_point import MIN_SIZES
-from capeval.stats.independent import Side, independent_sum, sum_interval
+from capeval.stats.independent import Side
 from capeval.stats.one_sided import p_above
 from capeval.stats.rates import Interval, normal_quantile
 from capeval.stats.unlock import HALF
@@ -67,13 +66,7 @@ def _unlock(evidence: Evidence, test: ClaimTest) -> Estimated:
     if rows.empty:
         return Estimated(test=test, missing="no parent was asked its child's newly solved items in another setting")
     sides = [_side(part) for _, part in rows.groupby("task", sort=False, observed=True)]
-    weights = [1 / len(sides)] * len(sides)
-
-    @cache
-    def interval(level: float) -> Interval:
-        return sides[0].interval(level) if len(sides) == 1 else sum_interval(sides, weights, level)
-
-    whole = independent_sum(sides, weights, alpha=evidence.alpha)
+    whole, interval = together(sides, [1 / len(sides)] * len(sides), evidence.alpha)
     margin = test.margin if test.margin is not None else float(rows["margin"].max())
     above = p_above(interval, whole.delta, margin)
     lacks = bool((rows["share_new"] < HALF).all())  # what the parent solves mostly when elicited was not put in

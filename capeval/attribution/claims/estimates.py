@@ -105,13 +105,8 @@ def _estimated(
     if isinstance(weighted, str):
         return Estimated(test=test, missing=weighted)
     values = [_Values.of(items, _shared(weighted), evidence) for items, _ in weighted]
-    sides, weights = [one.side() for one in values], [weight for _, weight in weighted]
-
-    @cache
-    def interval(level: float) -> Interval:
-        return sides[0].interval(level) if len(sides) == 1 else sum_interval(sides, weights, level)
-
-    whole = independent_sum(sides, weights, alpha=evidence.alpha)
+    sides = [one.side() for one in values]
+    whole, interval = together(sides, [weight for _, weight in weighted], evidence.alpha)
     nodes = [node for combination in told.used.values() for node in combination.nodes]
     retrained = len(evidence.runs) >= SEEDS
     found = Estimated(
@@ -145,17 +140,26 @@ def _forgiven(
     weighted = _gathered(lenient, test, used, unit, Told()) if evidence.forgiven else ""
     if isinstance(weighted, str):
         return None
-    sides, weights = (
-        [_Values.of(items, _shared(weighted), lenient).side() for items, _ in weighted],
-        [w for _, w in weighted],
-    )
-    found = independent_sum(sides, weights, alpha=evidence.alpha)
+    sides = [_Values.of(items, _shared(weighted), lenient).side() for items, _ in weighted]
+    found, interval = together(sides, [weight for _, weight in weighted], evidence.alpha)
     if not abs(found.delta - whole.delta) >= SHOWN_GAP:
         return None
     return Estimated(
         test=test, unit=unit, margin=whole.margin, delta=found.delta, n=found.n,
-        interval=lambda level: sum_interval(sides, weights, level),
+        interval=interval,
     )  # fmt: skip
+
+
+def together(
+    sides: Sequence[Side], weights: Sequence[float], alpha: float
+) -> tuple[PairedDifference, Callable[[float], Interval]]:
+    """The weighted sum of what independent tasks say, and its interval at any level: of one task its own."""
+
+    @cache
+    def interval(level: float) -> Interval:
+        return sides[0].interval(level) if len(sides) == 1 else sum_interval(sides, weights, level)
+
+    return independent_sum(sides, weights, alpha=alpha), interval
 
 
 def _shared(weighted: Sequence[tuple[Items, float]]) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 from capeval.attribution.claims.estimates import Estimated
 from capeval.attribution.claims.verdicts import Judged, adjusted, verdict_of
 from capeval.attribution.grades import SEEDS
-from capeval.attribution.sentences import amount, p_text, round_up
+from capeval.attribution.sentences import amount, bare, interval_text, p_text, round_up
 from capeval.core import Claim
 from capeval.stats.power import items_for_margin
 
@@ -83,8 +83,7 @@ def _by_task(effect: Estimated) -> str:
 
 def _size(delta: float, low: float, high: float, unit: str) -> str:
     """`+3.0 [+1.0, +5.0]`, without its unit."""
-    shown = [amount(value, unit).removesuffix(f" {unit}") for value in (delta, low, high)]
-    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+    return f"{bare(delta, unit)} {interval_text(low, high, unit)}"
 
 
 def _held_open(test: Judged, verdict: str) -> str:
@@ -159,7 +158,7 @@ def _sentence(row: Mapping[str, Any]) -> str:
     if row["verdict"] == "untestable":
         return f"{name}: untestable: {row['reason']}."
     unit = str(row["unit"])
-    size = _size(row["delta"], row["low"], row["high"], unit).replace(" [", f" {unit} [")
+    size = f"{amount(row['delta'], unit)} {interval_text(row['low'], row['high'], unit)}"
     text = f"{name}: {row['verdict']}: {size}, {p_text(row['p_adjusted'])} adjusted, n = {int(row['n']):,}"
     if row["verdict"] == "undecided" and math.isfinite(row["n_needed"]):
         text += f"; about {round_up(row['n_needed']):,} items would tell the margin"
