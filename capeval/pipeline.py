@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from capeval import rereading, runner
+from capeval.assembly import Elicited
 from capeval.attribution.readings import CHAINS, DECOYS, readings
 from capeval.builder import BuildOptions, Planned, build_units, options_as_mapping, plan, training_of, width
 from capeval.core import Tree
@@ -32,7 +33,7 @@ from capeval.store.files import make_folder, read_json, read_parquet, write_json
 from capeval.store.runs import Run, folder_name, load_run
 from capeval.store.traces import Trace
 from capeval.suites import load_suite
-from capeval.tracer import Elicited, TraceOptions, to_elicit, trace_runs
+from capeval.tracer import TraceOptions, to_elicit, trace_runs
 from capeval.training.recipe import Given
 from capeval.zoo import load_tree, tree_path
 

@@ -16,25 +16,10 @@ import numpy as np
 import pandas as pd
 
 from capeval import elicit, rereading, runner
-from capeval.attribution.abstention import abstention_table
-from capeval.attribution.anatomy import anatomy_table
-from capeval.attribution.calibration import calibration_table
-from capeval.attribution.claims.items import Evidence
-from capeval.attribution.claims.table import claims_table
-from capeval.attribution.effects import ALPHA, ledger
-from capeval.attribution.factorial import factorial_table
-from capeval.attribution.flips import flip_table
-from capeval.attribution.grades import graded
-from capeval.attribution.origin import origin_table
+from capeval.assembly import SEED, Elicited, assemble
+from capeval.attribution.effects import ALPHA
 from capeval.attribution.pairing import cells
-from capeval.attribution.published import load_published, published_effects
-from capeval.attribution.reasoning import reasoning_table
-from capeval.attribution.scaling import scaling_table
-from capeval.attribution.scores import rung_table, score_table
-from capeval.attribution.seeds import replica_table, with_seeds
-from capeval.attribution.summaries import with_summaries
-from capeval.attribution.unlock import unlock_table
-from capeval.core import Cell, Claims, Contrast, Link, Stage, TaskSpec, Tree
+from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree
 from capeval.digest import digest_file
 from capeval.elicit import Items
 from capeval.errors import MissingError, PairingError, UsageError, unknown
@@ -45,10 +30,6 @@ from capeval.store.traces import Trace, load_trace
 from capeval.strict import mapping, text, texts
 from capeval.suites import load_suite
 from capeval.zoo import load_tree, tree_path
-
-SEED = 0
-ALPHAS = (1e-6, 0.5)
-"""Outside of it no p-value and no interval means anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,72 +178,6 @@ def _check_replicas(tree: Tree, runs: Mapping[str, Run], replicas: Sequence[Mapp
                 f"two replicas of node '{stage.name}' are one checkpoint: a training seed must make other weights; "
                 f"`capeval trace {tree.name} --seeds N` trains and asks them"
             )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Elicited:
-    """What was asked beyond the suite, where an edge needed it."""
-
-    answers: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """Parents' records in other settings (`columns.RECORD_COLUMNS` with `node` in front)."""
-    reads: pd.DataFrame = field(default_factory=rereading.nothing_read)
-    """What parents make of their children's chains of thought (`columns.READ_COLUMNS`)."""
-
-
-def assemble(  # noqa: PLR0913  whatever a trace can be made of meets here
-    tree: Tree,
-    records: pd.DataFrame,
-    *,
-    alpha: float = ALPHA,
-    seed: int = SEED,
-    replicas: Sequence[pd.DataFrame] = (),
-    elicited: Elicited | None = None,
-    claims: Claims | None = None,
-    provenance: Mapping[str, Any],
-) -> Trace:
-    """The trace of a tree whose records are at hand (columns of `columns.RECORD_COLUMNS` with `node` in front).
-
-    `replicas` are such records of the same tree trained again with other seeds.
-    """
-    if not ALPHAS[0] <= alpha <= ALPHAS[1]:
-        raise UsageError(f"alpha must lie between {ALPHAS[0]:g} and {ALPHAS[1]:g}; it is {alpha}")
-    collapsed = with_summaries(tree, cells(records))
-    seeds = [collapsed, *(with_summaries(tree, cells(replica)) for replica in replicas)]
-    edges = tree.edges()
-    contrasts = (*edges, *tree.contrasts)
-    by_seed = replica_table(tree, contrasts, seeds, alpha=alpha)
-    effects = with_seeds(ledger(tree, collapsed, contrasts, alpha=alpha, seed=seed), by_seed)
-    published = load_published({s.name: s.published for s in tree.stages if s.published})
-    flips = flip_table(records, (*edges, *tree.contrasts), tree.tasks)
-    beyond = elicited or Elicited()
-    scaling = scaling_table(tree, collapsed, alpha=alpha, seed=seed)
-    unlock = unlock_table(tree, collapsed, records, beyond.answers, alpha=alpha)
-    claims = claims or load_claims()
-    evidence = Evidence(
-        tree=tree, runs=tuple(seeds), measures=claims.measures, scaling=scaling, unlock=unlock, alpha=alpha, seed=seed
-    )
-    return Trace(
-        tree=tree,
-        effects=graded(effects, tree, by_seed, alpha=alpha),
-        replicas=by_seed,
-        scores=score_table(tree, collapsed),
-        rungs=rung_table(collapsed),
-        calibration=calibration_table(records, tree.tasks),
-        abstention=abstention_table(records, tree.tasks),
-        published=published,
-        published_effects=published_effects(tree, published),
-        flips=flips[flips["kind"] == "edge"].reset_index(drop=True),
-        anatomy=anatomy_table(tree, collapsed, flips, alpha=alpha, seed=seed),
-        origin=origin_table(tree, seeds, alpha=alpha, seed=seed),
-        factorial=factorial_table(tree, seeds, alpha=alpha, seed=seed),
-        scaling=scaling,
-        unlock=unlock,
-        elicited=beyond.answers,
-        reads=beyond.reads,
-        reasoning=reasoning_table(tree.tasks, beyond.reads, alpha=alpha),
-        claims=claims_table(claims, evidence),
-        provenance={"alpha": alpha, "level": 0.95, "seed": seed, **provenance},
-    )
 
 
 def tree_of_runs(runs: Mapping[str, Run], *, name: str, allow_different_shots: bool = False) -> Tree:

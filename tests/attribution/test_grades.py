@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from capeval.assembly import assemble
 from capeval.core import Cell, Contrast, Link, Stage, Tree
 from capeval.store.traces import Trace
-from capeval.tracer import assemble
 from tests.records import TASK, records
 
 SKILL = {"base": 0.30, "continued": 0.32, "code": 0.60, "lone": 0.60}

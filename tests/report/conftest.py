@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from capeval.assembly import assemble
 from capeval.columns import PUBLISHED_COLUMNS, PUBLISHED_EFFECT_COLUMNS
 from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree, Verdict
 from capeval.store.runs import as_records, with_node
 from capeval.store.traces import Trace
-from capeval.tracer import assemble
 
 HOSTILE = (
     "<script>window.pwned=1</script>",

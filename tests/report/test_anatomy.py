@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 
 from benchmarks.validate_anatomy import records
+from capeval.assembly import assemble
 from capeval.columns import ANATOMY_COLUMNS
 from capeval.report.anatomy import WIDE, largest, say_part, story
 from capeval.report.page import render
 from capeval.store.traces import Trace, load_trace, save_trace
-from capeval.tracer import assemble
 
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[31m"
 

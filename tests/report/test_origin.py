@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from capeval.assembly import assemble
 from capeval.core import Link, Stage, TaskSpec, Tree
 from capeval.report import factorial, origin
 from capeval.report.page import render
 from capeval.store.traces import Trace, load_trace, save_trace
-from capeval.tracer import assemble
 from tests.records import records
 from tests.report.conftest import HOSTILE_NODE, HOSTILE_TASK
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from capeval.assembly import assemble
 from capeval.digest import digest, digest_file
 from capeval.errors import BadFileError
 from capeval.store.traces import Trace, load_trace, save_trace
-from capeval.tracer import assemble
 from tests.records import chain, records
 
 ENTRY: dict[str, Any] = {
