@@ -22,7 +22,7 @@ from capeval.backends import BackendSettings, Batch, Known, Piece, checkpoint
 from capeval.backends.generation import generate_batches
 from capeval.backends.loading import Engine, load, load_shape, load_tokenizer
 from capeval.backends.scoring import Row, score_rows
-from capeval.backends.tokens import encode, encode_pair, rolling_windows
+from capeval.backends.tokens import encode, encode_pair, encode_pairs, rolling_windows
 from capeval.core import Request, RequestKind
 from capeval.errors import BadFileError, MissingError, UsageError, unknown
 
@@ -147,7 +147,9 @@ class HfBackend:
     def loglikelihood(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """See `Backend`."""
         engine = self._engine()
-        rows = [Row(position=i, pairs=[_pair(engine, request)]) for i, request in enumerate(requests)]
+        texts = [(request.text, request.continuation) for request in requests]
+        pairs = encode_pairs(engine.tokenizer, texts, engine.prefix, engine.architecture.joined)
+        rows = [Row(position=i, pairs=[pair]) for i, pair in enumerate(pairs)]
         return score_rows(engine, rows, self.batch_tokens, known)
 
     def perplexity(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
@@ -176,11 +178,6 @@ def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
 def _warm(folder: Path, name: str, digest: str, device: str, dtype: str, encoder_decoder: bool) -> Engine:
     """The last model stays loaded: several suites of one checkpoint load it once."""
     return load(folder, name, digest, device=device, dtype=dtype, encoder_decoder=encoder_decoder)
-
-
-def _pair(engine: Engine, request: Request) -> tuple[list[int], list[int]]:
-    joined = engine.architecture.joined
-    return encode_pair(engine.tokenizer, request.text, request.continuation, engine.prefix, joined)
 
 
 def _device(wanted: str) -> str:

@@ -48,6 +48,17 @@ def encode_pair(tokenizer: Any, context: str, continuation: str, prefix: int, jo
     return context_ids or [prefix], target
 
 
+def encode_all(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """What `encode` gives for each text; equal ones are encoded once."""
+    known = {text: encode(tokenizer, text) for text in dict.fromkeys(texts)}
+    return [known[text] for text in texts]
+
+
+def encode_pairs(tokenizer: Any, pairs: Sequence[tuple[str, str]], prefix: int, joined: bool = True) -> list[Pair]:
+    """What `encode_pair` gives for each (context, continuation); equal texts are encoded once."""
+    return [encode_pair(tokenizer, context, continuation, prefix, joined) for context, continuation in pairs]
+
+
 def rolling_windows(tokenizer: Any, text: str, prefix: int, window: int) -> list[Pair]:
     """Pairs whose targets, put together, are the whole text; each but the first has all the context that fits.
 
