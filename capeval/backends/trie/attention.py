@@ -1,0 +1,160 @@
+"""Attention over [what a trunk said | what this piece says], as two kernels whose results are joined exactly.
+
+Softmax over two sets of keys is a weighted mean of the softmaxes over each: with `lse` the logarithm of the sum of the
+exponentials of each set's scores, the second's weight is sigmoid(lse_2 - lse_1) (Milakov & Gimelshein 2018, "Online
+normalizer calculation for softmax"; Juravsky et al. 2024, "Hydragen", share a prefix among sequences this way). So all
+tokens of a pass read the trunk's keys in one product per head, however many pieces they belong to.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from capeval.backends.trie.errors import NotShareable
+
+NAME = "capeval_trie"
+"""Under which transformers finds this attention (`AttentionInterface`)."""
+
+_SMALL = 128
+"""Up to so many keys plain products beat the fused CPU kernel on two threads (`python -m benchmarks.attention`)."""
+_CALM = ("dropout", "is_causal", "position_ids", "cache_position", "use_cache", "output_attentions", "layer_idx")
+"""Arguments of an attention module that change nothing here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a layer asks of its attention, beside queries, keys and values."""
+
+    scale: float
+    window: int | None = None
+    """A token reads this many tokens at most, itself included; None: all before it."""
+    cap: float | None = None
+    """Scores are squeezed into ±cap by a tanh (Gemma 2)."""
+
+
+class Pass(Protocol):
+    """One forward pass: knows which tokens read which keys, and keeps keys where somebody will continue them."""
+
+    def attend(self, layer: int, q: Any, k: Any, v: Any, rules: Rules) -> Any:
+        """Queries, keys, values (heads, tokens, size) of one layer → what each token read, (tokens, heads, size)."""
+        ...
+
+
+@dataclass(slots=True)
+class _Running:
+    work: Pass
+    layers: int = 0
+
+
+_RUNNING: ContextVar[_Running | None] = ContextVar("running", default=None)
+
+
+def attention(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any = None, scaling: float | None = None,
+    sliding_window: int | None = None, softcap: float | None = None, s_aux: Any = None, **more: Any,
+) -> tuple[Any, None]:  # fmt: skip
+    """What transformers calls in every layer: (1, heads, tokens, size) each → ((1, tokens, heads, size), no weights)."""
+    running = _RUNNING.get()
+    if running is None:
+        raise RuntimeError("capeval's attention was called outside of a pass")
+    odd = [name for name, given in more.items() if given is not None and name not in _CALM]
+    if odd or attention_mask is not None or query.shape[0] != 1 or query.shape[2] != key.shape[2]:
+        raise NotShareable(f"its attention asks for {', '.join(odd) or 'keys or masks of its own'}")
+    rules = Rules(scale=scaling or query.shape[-1] ** -0.5, window=sliding_window, cap=softcap)
+    layer, running.layers = running.layers, running.layers + 1
+    if s_aux is not None:
+        raise NotShareable("its attention has sinks")
+    return running.work.attend(layer, query[0], key[0], value[0], rules)[None], None
+
+
+class running:  # noqa: N801 (a context manager)
+    """While a model's forward runs: whose tokens these are. `layers` counts the calls."""
+
+    def __init__(self, work: Pass) -> None:
+        self._running = _Running(work)
+
+    def __enter__(self) -> _Running:
+        self._token = _RUNNING.set(self._running)
+        return self._running
+
+    def __exit__(self, *error: object) -> None:
+        _RUNNING.reset(self._token)
+
+
+def read(
+    q: Any, k: Any, v: Any, rules: Rules, *, causal: bool = False, mask: Any = None, blind: bool = False
+) -> tuple[Any, Any]:
+    """Scaled dot-product attention that also says how much there was to read.
+
+    Args:
+        q: (rows, heads, tokens, size).
+        k: (rows, key heads, keys, size); heads is a multiple of key heads.
+        v: (rows, key heads, keys, value size).
+        rules: Of the layer; its window is the mask's business.
+        causal: Token i reads keys 0 … i.
+        mask: Added to the scores, (rows or 1, 1, tokens, keys); 0 or -inf.
+        blind: Some tokens may see no key: what they read weighs nothing (-inf), which the fused kernels don't say.
+
+    Returns:
+        (what was read: (rows, heads, tokens, value size); log-sum-exp of the scores: (rows, heads, tokens)).
+    """
+    small = q.device.type == "cpu" and k.shape[2] <= _SMALL
+    if rules.cap is None and q.shape[-1] == v.shape[-1] and not small and not blind:
+        return _fused(q, k, v, rules.scale, causal, mask)
+    return _plain(q, k, v, rules, causal, mask)
+
+
+def join(first: tuple[Any, Any], second: tuple[Any, Any]) -> Any:
+    """What was read from two sets of keys together; each (read, log-sum-exp), without or with a last dimension."""
+    weight = (second[1] - first[1]).sigmoid_().unsqueeze(-1).to(first[0].dtype)
+    return first[0].lerp(second[0], weight)
+
+
+def _fused(q: Any, k: Any, v: Any, scale: float, causal: bool, mask: Any) -> tuple[Any, Any]:
+    """The kernels behind `scaled_dot_product_attention`, asked for the log-sum-exp, which its front keeps to itself."""
+    import torch
+
+    if mask is not None:
+        mask = mask.to(q.dtype)
+    if q.device.type == "cpu":
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        read, lse = kernel(q, k, v, 0.0, causal, attn_mask=mask, scale=scale)
+        return read, lse
+    groups = q.shape[1] // k.shape[1]
+    k, v = (x.repeat_interleave(groups, 1) if groups > 1 else x for x in (k, v))
+    if mask is None and q.dtype in (torch.float16, torch.bfloat16):
+        found = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v, 0.0, causal, False, scale=scale)
+    else:
+        if mask is not None:
+            # the kernel wants a mask of full shape whose rows are aligned
+            wide = torch.zeros(q.shape[0], 1, q.shape[2], -(-k.shape[2] // 16) * 16, dtype=q.dtype, device=q.device)
+            wide[..., : k.shape[2]] = mask
+            mask = wide[..., : k.shape[2]].expand(-1, q.shape[1], -1, -1)
+        found = torch.ops.aten._scaled_dot_product_efficient_attention(q, k, v, mask, True, 0.0, causal, scale=scale)
+    return found[0], found[1][..., : q.shape[2]]
+
+
+def _plain(q: Any, k: Any, v: Any, rules: Rules, causal: bool, mask: Any) -> tuple[Any, Any]:
+    """Products and a softmax, in the dtype of the model with sums in float32."""
+    import torch
+
+    rows, heads, tokens, size = q.shape
+    keys = k.shape[2]
+    # the heads that share keys become more queries of the same ones
+    grouped = (q * rules.scale).reshape(rows, k.shape[1], heads // k.shape[1] * tokens, size)
+    scores = torch.matmul(grouped, k.transpose(2, 3)).view(rows, heads, tokens, keys)
+    scores = scores.float() if scores.element_size() < 4 else scores
+    if rules.cap is not None:
+        scores = torch.tanh(scores / rules.cap) * rules.cap
+    if causal:
+        mask = torch.full((tokens, keys), -torch.inf, device=q.device).triu_(1)
+    if mask is not None:
+        scores += mask
+    top = scores.amax(-1, keepdim=True).clamp_(min=torch.finfo(scores.dtype).min)
+    weights = scores.sub_(top).exp_()
+    total = weights.sum(-1, keepdim=True)
+    read = torch.matmul(weights.to(v.dtype).view(rows, k.shape[1], -1, keys), v).view(rows, heads, tokens, v.shape[-1])
+    lse = (top + total.log()).squeeze(-1)
+    return read.div_(total.clamp_(min=torch.finfo(total.dtype).tiny).to(read.dtype)), lse

@@ -1,0 +1,84 @@
+"""A transformers model's own forward, run on packed tokens: one row, each token with its position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from capeval.backends.trie.attention import NAME, Pass, attention, running
+from capeval.backends.trie.forest import Forest, Ints, Piece
+
+
+@dataclass(slots=True)
+class Counts:
+    """Tokens since the model was loaded."""
+
+    forwarded: int = 0
+    """That went through the model."""
+    distinct: int = 0
+    """Of the tries they were in: what any engine must forward."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A model that reads pieces."""
+
+    model: Any
+    counts: Counts = field(default_factory=Counts)
+
+    def __call__(self, work: Pass, ids: Ints, positions: Ints, keep: Ints) -> Any:
+        """Logits of some tokens.
+
+        Args:
+            work: What attention needs to know.
+            ids: (tokens).
+            positions: (tokens).
+            keep: Places of the tokens whose logits are wanted, not empty.
+
+        Returns:
+            (wanted, vocabulary), in the dtype of the model.
+        """
+        import torch
+
+        device = self.model.device
+        arrays = (np.ascontiguousarray(a, dtype=np.int64) for a in (ids, positions, keep))
+        tokens, places, wanted = (torch.from_numpy(a).to(device) for a in arrays)
+        self.prepare()
+        self.counts.forwarded += len(ids)
+        with torch.inference_mode(), running(work):
+            found = self.model(
+                input_ids=tokens[None], position_ids=places[None], use_cache=False, logits_to_keep=wanted
+            )
+        return found.logits[0]
+
+    def prepare(self) -> None:
+        """Give the model this attention, if the plain path has taken it away."""
+        if self.model.config._attn_implementation != NAME:
+            register()
+            self.model.set_attn_implementation(NAME)
+
+
+def register() -> None:
+    """Make the attention known to transformers; it makes no masks for one that is not in its table of masks."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, attention)
+
+
+def plainly(model: Any) -> None:
+    """Give the model the attention that it was loaded with."""
+    if model.config._attn_implementation == NAME:
+        with suppress(ValueError):
+            model.set_attn_implementation("sdpa")
+            return
+        model.set_attn_implementation("eager")
+
+
+def tokens_of(forest: Forest, pieces: Sequence[Piece]) -> tuple[Ints, Ints]:
+    """(ids, positions) of pieces in a row."""
+    places = np.concatenate([piece.places for piece in pieces])
+    return forest.tokens[places], forest.depths[places]

@@ -1,0 +1,239 @@
+"""The two kinds of passes: pieces with all their tokens, and one more token for every live row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from capeval.backends.trie.attention import Rules, join, read
+from capeval.backends.trie.forest import Ints, Piece
+from capeval.backends.trie.keys import Slots, Trunk
+
+_EVEN = 0.75
+"""Pieces share a tile while the shortest has this share of the widest's tokens: the rest of the square is padding."""
+
+
+@dataclass(slots=True)
+class Tile:
+    """Neighbouring pieces of about one width, seen as a (pieces, width) grid."""
+
+    start: int
+    """Of their tokens in the pass."""
+    widths: list[int]
+    grid: Any
+    """(pieces · width) places of tokens, padded with the first; None when all are equally wide."""
+    back: Any
+    """(tokens) places in the grid."""
+    exits: Any
+    """(pieces, width) as `Piece.exits`, 0 where padded; None when all are chains."""
+    positions: Any
+    """(pieces, width) for windows."""
+    masks: dict[int | None, Any] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        """Of the grid."""
+        return self.widths[0]
+
+    def shaped(self, x: Any) -> Any:
+        """(heads, tokens, size) of the pass → (pieces, heads, width, size)."""
+        here = x[:, self.start : self.start + sum(self.widths)]
+        here = here if self.grid is None else here.index_select(1, self.grid)
+        return here.unflatten(1, (len(self.widths), self.width)).transpose(0, 1)
+
+    def packed(self, x: Any) -> Any:
+        """(pieces, heads, width, …) → (tokens, heads, …)."""
+        x = x.transpose(1, 2).flatten(0, 1)
+        return x if self.back is None else x.index_select(0, self.back)
+
+    def mask(self, window: int | None) -> Any:
+        """(pieces, 1, width, width) to be added to scores; None where causal order says it all."""
+        window = None if window is None or window >= self.width else window
+        if self.exits is None and window is None:
+            return None
+        if window not in self.masks:
+            self.masks[window] = self._mask(window)
+        return self.masks[window]
+
+    def _mask(self, window: int | None) -> Any:
+        import torch
+
+        place = torch.arange(self.width, device=self.positions.device)
+        hidden = (place[None, :] > place[:, None])[None]
+        if self.exits is not None:
+            hidden = hidden | (place[None, :, None] >= self.exits[:, None, :])
+        if window is not None:
+            hidden = hidden | (self.positions[:, :, None] - self.positions[:, None, :] >= window)
+        mask = torch.zeros(hidden.shape, device=place.device)
+        return mask.masked_fill_(hidden, -torch.inf).unsqueeze(1)
+
+
+class RowsPass:
+    """Pieces that continue the same trunk (or none), widest first, their tokens in a row without padding."""
+
+    def __init__(
+        self, pieces: Sequence[Piece], positions: Sequence[Ints], device: Any, trunk: Trunk | None = None,
+        makes: Trunk | None = None, slots: Slots | None = None, first: int = 0,
+    ) -> None:  # fmt: skip
+        """Prepare what all layers share.
+
+        Args:
+            pieces: Widest first.
+            positions: Of each piece's tokens, for windows.
+            device: Of the model.
+            trunk: What they continue.
+            makes: Where the keys of the only piece go, as a trunk.
+            slots: Where the keys of the pieces go, as rows, and
+            first: the first of these rows.
+        """
+        self.trunk, self.makes, self.slots, self.first = trunk, makes, slots, first
+        self._positions = positions
+        self._device = device
+        self._tiles = list(_tiles(pieces, positions, device))
+        self._masks: dict[int, Any] = {}
+
+    def attend(self, layer: int, q: Any, k: Any, v: Any, rules: Rules) -> Any:
+        """See `Pass`."""
+        if self.makes is not None:
+            self.makes.keep(layer, k, v)
+        own = [self._own(tile, layer, q, k, v, rules) for tile in self._tiles]
+        out, lse = own[0] if len(own) == 1 else _together(own)
+        if self.trunk is None:
+            return out
+        keys, values = self.trunk.keys[layer], self.trunk.values[layer]
+        mask = self._mask(rules.window)
+        found, sums = read(q[None], keys[None], values[None], rules, mask=mask, blind=mask is not None)
+        return join((found[0].transpose(0, 1), sums[0].transpose(0, 1)), (out, lse))
+
+    def _own(self, tile: Tile, layer: int, q: Any, k: Any, v: Any, rules: Rules) -> tuple[Any, Any]:
+        k, v = tile.shaped(k), tile.shaped(v)
+        if self.slots is not None:
+            row = self.first + sum(len(t.widths) for t in self._tiles if t.start < tile.start)
+            where = (slice(row, row + len(tile.widths)), slice(None), slice(0, tile.width))
+            self.slots.put(layer, where, k, v, tile.width)
+        mask = tile.mask(rules.window)
+        out, lse = read(tile.shaped(q), k, v, rules, causal=mask is None, mask=mask)
+        return tile.packed(out), tile.packed(lse)
+
+    def _mask(self, window: int | None) -> Any:
+        """(1, 1, tokens, trunk's tokens): what has left a layer's window; None where nothing has."""
+        import torch
+
+        length = self.trunk.length if self.trunk else 0
+        if window is None or max(int(p[-1]) for p in self._positions) < window:
+            return None
+        if window not in self._masks:
+            positions = torch.from_numpy(np.concatenate(list(self._positions))).to(self._device)
+            gone = positions[:, None] - torch.arange(length, device=self._device)[None] >= window
+            self._masks[window] = torch.zeros(gone.shape, device=self._device).masked_fill_(gone, -torch.inf)[None, None]
+        return self._masks[window]
+
+
+class StepPass:
+    """One new token for each live row: rows 0 … n − 1 of the slots."""
+
+    def __init__(self, slots: Slots, lengths: Any, longest: int, groups: Sequence[tuple[Trunk | None, Any]]) -> None:
+        """Prepare what all layers share.
+
+        Args:
+            slots: Keys of the rows.
+            lengths: (rows) tokens that each has in its slot, without the new one.
+            longest: The greatest of them.
+            groups: Trunks with the rows that continue each; None for all rows when there is one group.
+        """
+        import torch
+
+        self.slots, self.groups = slots, groups
+        self._lengths, self._width = lengths, longest + 1
+        self._rows = torch.arange(len(lengths), device=lengths.device)
+        self._masks: dict[tuple[int, int | None], Any] = {}
+
+    def attend(self, layer: int, q: Any, k: Any, v: Any, rules: Rules) -> Any:
+        """See `Pass`."""
+        where = (self._rows, slice(None), self._lengths)
+        self.slots.put(layer, where, k.transpose(0, 1), v.transpose(0, 1), self._width)
+        n = len(self._rows)
+        keys, values = (kept[layer][:n, :, : self._width] for kept in (self.slots.keys, self.slots.values))
+        out, lse = read(q.transpose(0, 1).unsqueeze(2), keys, values, rules, mask=self._own_mask(rules.window))
+        out, lse = out.squeeze(2), lse.squeeze(2)
+        for number, (trunk, rows) in enumerate(self.groups):
+            if trunk is None:
+                continue
+            mine = q if rows is None else q.index_select(1, rows)
+            mask = self._trunk_mask(number, trunk, rows, rules.window)
+            keys, values = trunk.keys[layer][None], trunk.values[layer][None]
+            found, sums = read(mine[None], keys, values, rules, mask=mask, blind=mask is not None)
+            ours = (out, lse) if rows is None else (out.index_select(0, rows), lse.index_select(0, rows))
+            joined = join((found[0].transpose(0, 1), sums[0].transpose(0, 1)), ours)
+            out = joined if rows is None else out.index_copy(0, rows, joined)
+        return out
+
+    def _own_mask(self, window: int | None) -> Any:
+        import torch
+
+        if (key := (-1, window)) not in self._masks:
+            place = torch.arange(self._width, device=self._lengths.device)[None]
+            hidden = place > self._lengths[:, None]
+            if window is not None:
+                hidden = hidden | (self._lengths[:, None] - place >= window)
+            mask = torch.zeros(hidden.shape, device=place.device).masked_fill_(hidden, -torch.inf)
+            self._masks[key] = mask[:, None, None]
+        return self._masks[key]
+
+    def _trunk_mask(self, number: int, trunk: Trunk, rows: Any, window: int | None) -> Any:
+        import torch
+
+        if window is None or trunk.length + self._width <= window:
+            return None
+        if (key := (number, window)) not in self._masks:
+            lengths = self._lengths if rows is None else self._lengths[rows]
+            place = torch.arange(trunk.length, device=lengths.device)
+            gone = trunk.length + lengths[:, None] - place[None] >= window
+            self._masks[key] = torch.zeros(gone.shape, device=place.device).masked_fill_(gone, -torch.inf)[None, None]
+        return self._masks[key]
+
+
+def _together(parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+    import torch
+
+    return torch.cat([out for out, _ in parts]), torch.cat([lse for _, lse in parts])
+
+
+def _tiles(pieces: Sequence[Piece], positions: Sequence[Ints], device: Any) -> Iterator[Tile]:
+    start = token = 0
+    for stop in range(1, len(pieces) + 1):
+        ended = stop == len(pieces) or len(pieces[stop]) < _EVEN * len(pieces[start])
+        if ended:
+            tile = _tile(pieces[start:stop], positions[start:stop], token, device)
+            yield tile
+            start, token = stop, token + sum(tile.widths)
+
+
+def _tile(pieces: Sequence[Piece], positions: Sequence[Ints], start: int, device: Any) -> Tile:
+    import torch
+
+    widths = [len(piece) for piece in pieces]
+    width = widths[0]
+    even = widths[-1] == width
+    place, row = np.arange(width)[None], np.asarray(widths)[:, None]
+    inside = place < row
+    offsets = np.concatenate([[0], np.cumsum(widths)])[:-1, None]
+
+    def filled(values: Sequence[Ints]) -> Any:
+        whole = np.zeros(inside.shape, dtype=np.int64)
+        whole[inside] = np.concatenate(list(values))
+        return torch.from_numpy(whole).to(device)
+
+    chains = all(piece.is_chain for piece in pieces)
+    grid = None if even else torch.from_numpy(np.where(inside, offsets + place, 0).reshape(-1)).to(device)
+    return Tile(
+        start=start,
+        widths=widths,
+        grid=grid,
+        back=None if even else torch.from_numpy(np.flatnonzero(inside)).to(device),
+        exits=None if chains else filled([piece.exits for piece in pieces]),
+        positions=filled(positions),
+    )

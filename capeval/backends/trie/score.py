@@ -1,0 +1,200 @@
+"""Log-probabilities: every distinct token forwarded once, logits only where something is predicted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from capeval.backends.trie.budget import Budget
+from capeval.backends.trie.forest import NO_TRUNK, Forest, Ints, Piece, cut, grow
+from capeval.backends.trie.forward import Forward, tokens_of
+from capeval.backends.trie.keys import Trunk
+from capeval.backends.trie.passes import RowsPass
+from capeval.errors import EngineError
+
+
+class Score(NamedTuple):
+    """Of one sequence's targets."""
+
+    logprob: float
+    greedy: bool
+
+
+@dataclass(slots=True)
+class _Sum:
+    missing: int
+    logprob: float = 0.0
+    greedy: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Predicted:
+    """At one place of the forest: (sequence, token that is to be scored) …"""
+
+    sequences: list[int] = field(default_factory=list)
+    targets: list[int] = field(default_factory=list)
+
+
+def score(
+    forward: Forward, inputs: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], budget: Budget,
+    wanted: Collection[int], name: str,
+) -> Iterator[list[tuple[int, Score]]]:  # fmt: skip
+    """Score targets, batch by batch, in an order and in batches that do not depend on what is wanted.
+
+    Args:
+        forward: The model.
+        inputs: What is read before each target's last token is predicted: context and target without its last token.
+        targets: Token ids, at least one each.
+        budget: How much one batch may hold.
+        wanted: Sequences that are to be scored; batches without any of them are left out.
+        name: Of the checkpoint, for messages.
+
+    Yields:
+        (sequence, score) of all that a batch has finished.
+
+    Raises:
+        EngineError: NaN or infinite logits; one piece is too much for the memory.
+    """
+    forest = grow(inputs, [len(target) for target in targets])
+    forward.counts.distinct += len(forest.tokens)
+    predicted: dict[int, _Predicted] = defaultdict(_Predicted)
+    for number, (tail, target) in enumerate(zip(forest.tails, targets, strict=True)):
+        for place, token in zip(tail.tolist(), target, strict=True):
+            predicted[place].sequences.append(number)
+            predicted[place].targets.append(token)
+    wanted = set(wanted)
+    needed = {place for place, p in predicted.items() if not wanted.isdisjoint(p.sequences)}
+    scorer = _Scorer(forward, forest, predicted, needed, name)
+    sums = {number: _Sum(len(target)) for number, target in enumerate(targets) if number in wanted}
+    for found in scorer.all(cut(forest), budget):
+        done = []
+        for number, logprob, greedy in found:
+            if number not in sums:
+                continue
+            total = sums[number]
+            total.logprob, total.greedy = total.logprob + logprob, total.greedy and greedy
+            total.missing -= 1
+            if not total.missing:
+                done.append((number, Score(total.logprob, total.greedy)))
+                del sums[number]
+        if done:
+            yield done
+
+
+@dataclass(slots=True)
+class _Scorer:
+    forward: Forward
+    forest: Forest
+    predicted: dict[int, _Predicted]
+    needed: set[int]
+    name: str
+    told: set[int] = field(default_factory=set)
+    """Places whose predictions are read; repeated tokens are in several pieces."""
+
+    def all(self, pieces: Sequence[Piece], budget: Budget) -> Iterator[list[tuple[int, float, bool]]]:
+        """(sequence, log-probability of one target, whether greedy) of one batch after another."""
+        below: dict[int, list[Piece]] = defaultdict(list)
+        for piece in pieces:
+            below[piece.continues].append(piece)
+        yield from self._under(NO_TRUNK, None, below, budget)
+
+    def _under(
+        self, number: int, trunk: Trunk | None, below: dict[int, list[Piece]], budget: Budget
+    ) -> Iterator[list[tuple[int, float, bool]]]:
+        """What continues one trunk: its leaves in batches, then one trunk after another, so that few are alive."""
+        leaves = [piece for piece in below[number] if piece.makes == NO_TRUNK]
+        leaves.sort(key=lambda piece: -len(piece))
+        yield from self._batches(leaves, trunk, budget)
+        for piece in below[number]:
+            if piece.makes == NO_TRUNK or not self._is_needed(piece, below):
+                continue
+            made = Trunk(length=len(piece) + (trunk.length if trunk else 0), parent=trunk)
+            yield self._pass([piece], trunk, made)
+            yield from self._under(piece.makes, made, below, budget)
+
+    def _is_needed(self, piece: Piece, below: dict[int, list[Piece]]) -> bool:
+        if not self.needed.isdisjoint(piece.places.tolist()):
+            return True
+        return piece.makes != NO_TRUNK and any(self._is_needed(p, below) for p in below[piece.makes])
+
+    def _batches(
+        self, pieces: Sequence[Piece], trunk: Trunk | None, budget: Budget
+    ) -> Iterator[list[tuple[int, float, bool]]]:
+        start = 0
+        while start < len(pieces):
+            stop, spent = start, 0
+            while stop < len(pieces):
+                piece = pieces[stop]
+                spent += budget.cost(len(piece), sum(place in self.predicted for place in piece.places.tolist()))
+                if stop > start and spent > budget.tokens:
+                    break
+                stop += 1
+            batch = pieces[start:stop]
+            if any(self._is_needed(piece, {}) for piece in batch):
+                with budget.halved_when_full(len(batch)) as attempt:
+                    found = self._pass(batch, trunk)
+                if attempt.failed:
+                    continue
+                yield found
+            start = stop
+
+    def _pass(
+        self, batch: Sequence[Piece], trunk: Trunk | None, makes: Trunk | None = None
+    ) -> list[tuple[int, float, bool]]:
+        ids, positions = tokens_of(self.forest, batch)
+        places = np.concatenate([piece.places for piece in batch]).tolist()
+        keep = [(i, place) for i, place in enumerate(places) if place in self.predicted and place not in self.told]
+        depths = [self.forest.depths[piece.places] for piece in batch]
+        work = RowsPass(batch, depths, self.forward.model.device, trunk, makes)
+        # a pass that only makes a trunk still needs a row of logits to ask for
+        kept = np.asarray([i for i, _ in keep] or [0], dtype=np.int32)
+        logits = self.forward(work, ids, positions, kept)
+        self.told.update(place for _, place in keep)
+        return self._read(logits, [self.predicted[place] for _, place in keep])
+
+    def _read(self, logits: Any, predicted: Sequence[_Predicted]) -> list[tuple[int, float, bool]]:
+        import torch
+
+        if not predicted:
+            return []
+        rows = np.repeat(np.arange(len(predicted)), [len(p.targets) for p in predicted])
+        targets = [target for p in predicted for target in p.targets]
+        sequences = [number for p in predicted for number in p.sequences]
+        with torch.inference_mode():
+            logprobs, greedy = log_probabilities(logits, rows, targets, self.name)
+        return list(zip(sequences, logprobs, greedy, strict=True))
+
+
+def log_probabilities(logits: Any, rows: Ints, targets: Sequence[int], name: str) -> tuple[list[float], list[bool]]:
+    """Of target tokens, and whether each is the first of the most probable ones.
+
+    The maximum is needed for the log-sum-exp anyway, so that a target is greedy costs one comparison; only where it
+    ties with the maximum is the vocabulary searched for who came first.
+
+    Args:
+        logits: (rows, vocabulary).
+        rows: (targets) the row that predicts each.
+        targets: Token ids.
+        name: Of the checkpoint, for messages.
+
+    Raises:
+        EngineError: NaN or infinite logits.
+    """
+    import torch
+
+    which = torch.from_numpy(rows).to(logits.device)
+    wanted = torch.tensor(targets, device=logits.device)
+    logits = logits.float() if logits.element_size() < 4 else logits
+    top = logits.amax(-1)
+    hit = logits[which, wanted]
+    lse = top + (logits - top[:, None]).exp_().sum(-1).log_()
+    tied = (hit == top[which]).nonzero().flatten()
+    greedy = torch.zeros(len(targets), dtype=torch.bool, device=logits.device)
+    greedy[tied] = logits[which[tied]].argmax(-1) == wanted[tied]
+    if not bool(torch.isfinite(lse).all()):
+        raise EngineError(f"{name} gives NaN or infinite logits: its weights are damaged, or overflow in this dtype")
+    return (hit - lse[which]).tolist(), greedy.tolist()
