@@ -95,8 +95,8 @@ def _asking(command: Any) -> Any:
         click.option("--system", default="", help="System prompt; without --chat it stands before the text."),
         click.option("--shots-as", type=click.Choice(["turns", "text"]), default="turns", show_default=True,
                      help="With --chat: each example its own turn, or all in the question."),
-        click.option("--batch-tokens", type=click.IntRange(min=1), default=16_384, show_default=True,
-                     help="Tokens per batch."),
+        click.option("--batch-tokens", type=click.IntRange(min=0), default=0,
+                     help="Tokens per batch; chosen for model and machine by default."),
         click.option("--seed", default=0, show_default=True, help="Seed of sampled answers."),
     )  # fmt: skip
     for option in reversed(options):

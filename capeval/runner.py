@@ -59,8 +59,8 @@ class RunOptions:
     """System prompt."""
     shots_as: harness.ShotsAs = "turns"
     """In a chat: every example a question and an answer of its own, or all of them text of the one question."""
-    batch_tokens: int = 16_384
-    """Tokens (padding and room for answers included) that one batch may hold."""
+    batch_tokens: int = 0
+    """Tokens that one batch may hold; 0: as many as the engine finds good on this machine."""
     seed: int = 0
     """Of sampled answers."""
     progress: bool = False

@@ -53,8 +53,8 @@ class BackendSettings:
     """cpu, cuda, cuda:1 …; empty: a GPU when there is one."""
     dtype: str = ""
     """float32, bfloat16 …; empty: float32 on CPU, the checkpoint's own on a GPU."""
-    batch_tokens: int = 16_384
-    """Tokens (padding and room for the answer included) that one batch may hold."""
+    batch_tokens: int = 0
+    """Tokens that one batch may hold; 0: as many as the engine finds good on this machine."""
 
 
 class Backend(Protocol):

@@ -11,7 +11,13 @@ from typing import Any
 
 from capeval.backends.architectures import Architecture, architecture_of
 from capeval.backends.tokens import window_of
+from capeval.backends.trie.budget import Budget, measure
+from capeval.backends.trie.forward import Forward
+from capeval.backends.trie.share import try_sharing
 from capeval.errors import BadFileError, CapevalError, EngineError, UsageError
+
+PLAIN_TOKENS = 16_384
+"""Of one batch on the plain path, padding and room for answers included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,14 @@ class Engine:
     pad: int
     rows: int
     """Tokens that the model has embeddings for."""
+    forward: Forward | str
+    """How prompts share what they begin with; or why they can't: the end of a sentence that begins with the name."""
+
+    def budget(self, asked: int) -> Budget:
+        """What one batch may hold; `asked` tokens at most, when that is not 0."""
+        if isinstance(self.forward, str):
+            return Budget(tokens=asked or PLAIN_TOKENS)
+        return _measured(self.forward, self.rows, asked)
 
     def check_ids(self, ids: list[int]) -> None:
         """Refuse a token that the weights don't know.
@@ -109,6 +123,9 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str, encod
     prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if prefix is None:
         raise BadFileError(f"the tokenizer of {name} names neither a BOS nor an end-of-text token, so it can't score")
+    rows = model.get_input_embeddings().num_embeddings
+    with _quiet():
+        forward = "is an encoder-decoder" if encoder_decoder else try_sharing(model, name, rows)
     pad = next((t for t in (tokenizer.pad_token_id, tokenizer.unk_token_id, *ends) if t is not None), 0)
     return Engine(
         name=name,
@@ -119,8 +136,14 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str, encod
         prefix=prefix,
         ends=tuple(dict.fromkeys(ends)),
         pad=pad,
-        rows=model.get_input_embeddings().num_embeddings,
+        rows=rows,
+        forward=forward,
     )
+
+
+@lru_cache(maxsize=1)
+def _measured(forward: Forward, vocabulary: int, asked: int) -> Budget:
+    return measure(forward, vocabulary, asked)
 
 
 def _model(folder: Path, name: str, dtype: Any, encoder_decoder: bool) -> Any:
