@@ -257,6 +257,7 @@ def _manifest(
         "suite": {"name": suite.name, "digest": suite.digest, "sources": [asdict(s) for s in suite.sources]},
         "contrasts": [list(pair) for pair in suite.contrasts],
         "settings": chosen | {"numerics": dict(backend.numerics)},
+        "engine": dict(backend.chosen),
         "counts": dict(counts),
         "seeds": {"shots": harness.SHOT_SEED, "sampling": options.seed},
         "host": {"platform": platform.platform(), "machine": platform.machine()},

@@ -72,6 +72,14 @@ class Backend(Protocol):
         """Kinds of requests that have no meaning for this model, each with a sentence's end that says why."""
         ...
 
+    @property
+    def chosen(self) -> Mapping[str, str]:
+        """What it has chosen for this model on this machine, in words; nothing before weights are loaded.
+
+        `plain`, when it is there, says why prompts are not evaluated together.
+        """
+        ...
+
     def chat(self, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """The messages in the checkpoint's chat template.
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from capeval.backends.architectures import Architecture, architecture_of
+from capeval.backends.cores import threads, use_own_cores
 from capeval.backends.tokens import window_of
+from capeval.backends.trie.attention import described
 from capeval.backends.trie.budget import Budget, measure
 from capeval.backends.trie.forward import Forward
 from capeval.backends.trie.share import try_sharing
@@ -46,6 +48,18 @@ class Engine:
         if isinstance(self.forward, str):
             return Budget(tokens=asked or PLAIN_TOKENS)
         return _measured(self.forward, self.rows, asked)
+
+    def chosen(self, asked: int) -> dict[str, str]:
+        """What was chosen for this model on this machine, in words; `plain` says why the trie is not used."""
+        if isinstance(self.forward, str):
+            return {"plain": f"{self.name} {self.forward}", "threads": str(threads())}
+        budget = self.budget(asked)
+        return {
+            "attention": described(self.model.device.type),
+            "threads": str(threads()),
+            "batch": f"{budget.tokens:,} tokens",
+            "answers": f"up to {budget.rows:,} side by side, with keys of {budget.kept:,} tokens",
+        }
 
     def check_ids(self, ids: list[int]) -> None:
         """Refuse a token that the weights don't know.
@@ -105,6 +119,8 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str, encod
     """
     import torch
 
+    if device == "cpu":
+        use_own_cores()
     tokenizer = load_tokenizer(folder, name, digest)
     model = _model(folder, name, getattr(torch, dtype), encoder_decoder)
     try:

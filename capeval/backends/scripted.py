@@ -62,6 +62,11 @@ class ScriptedBackend:
         """Nothing."""
         return {}
 
+    @property
+    def chosen(self) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
+
     def chat_template(self) -> str:
         """One line per message."""
         return "{role}: {content}"

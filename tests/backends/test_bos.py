@@ -28,7 +28,9 @@ def read_by_the_model(backend, kind: str, requests: Sequence[Request]) -> list[t
         if kind != "generate" or len(kwargs["logits_to_keep"]) < len(ids):
             read.extend(zip(positions, ids, strict=True))
 
-    hook = backend._engine().model.register_forward_pre_hook(look, with_kwargs=True)
+    engine = backend._engine()
+    engine.budget(0)  # measured once, by reading numbers that are no prompt
+    hook = engine.model.register_forward_pre_hook(look, with_kwargs=True)
     try:
         assert list(getattr(backend, kind)(requests))
     finally:

@@ -110,6 +110,13 @@ def read(q: Any, k: Any, v: Any, rules: Rules, mask: Any = None, blind: bool = F
     return _plain(q, k, v, rules, mask)
 
 
+def described(device: str) -> str:
+    """The kernels of a device, in words."""
+    if device == "cpu":
+        return f"plain products up to {_SMALL} keys, torch's fused CPU kernel above"
+    return "torch's flash kernel in half precision, its memory-efficient one with masks or in float32"
+
+
 def join(first: tuple[Any, Any], second: tuple[Any, Any]) -> tuple[Any, Any]:
     """What was read from two sets of keys together; each (read: (…, size), log-sum-exp: (…))."""
     weight = (second[1] - first[1]).sigmoid_().unsqueeze(-1).to(first[0].dtype)

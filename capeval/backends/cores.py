@@ -1,0 +1,37 @@
+"""How many threads a CPU engine uses: one for each core that this process may really have.
+
+torch counts the machine's cores. In a container or under a scheduler a process gets fewer, and more threads than cores
+wait for one another: twice slower at best.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def cores() -> int:
+    """Cores of this process: by its affinity and its control group's quota, rounded up."""
+    allowed: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _QUOTA.read_text().split()
+        return max(1, min(allowed, -(-int(quota) // int(period))))
+    except (OSError, ValueError):  # no such file, or "max": no quota
+        return allowed
+
+
+def threads() -> int:
+    """What torch uses."""
+    import torch
+
+    return torch.get_num_threads()
+
+
+def use_own_cores() -> None:
+    """Let torch use no more threads than there are cores; who has set OMP_NUM_THREADS has decided."""
+    import torch
+
+    if not os.environ.get("OMP_NUM_THREADS") and torch.get_num_threads() > cores():
+        torch.set_num_threads(cores())
