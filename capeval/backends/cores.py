@@ -1,7 +1,9 @@
 """How many threads a CPU engine uses: one for each core that this process may really have.
 
 torch counts the machine's cores. In a container or under a scheduler a process gets fewer, and more threads than cores
-wait for one another: twice slower at best.
+wait for one another: twice slower at best. While they wait they spin, so that beside another busy process every small
+operation of two threads can last as long as the scheduler's time slice (`python -m benchmarks.attention --threads 2`
+beside other work: milliseconds become a hundred without `wait_asleep`).
 """
 
 from __future__ import annotations
@@ -16,17 +18,10 @@ def cores() -> int:
     """Cores of this process: by its affinity and its control group's quota, rounded up."""
     allowed: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        quota, period = _QUOTA.read_text().split()
-        return max(1, min(allowed, -(-int(quota) // int(period))))
+        quota, period = map(int, _QUOTA.read_text().split())
     except (OSError, ValueError):  # no such file, or "max": no quota
         return allowed
-
-
-def threads() -> int:
-    """What torch uses."""
-    import torch
-
-    return torch.get_num_threads()
+    return max(1, min(allowed, -(-quota // period)))
 
 
 def use_own_cores() -> None:
@@ -35,3 +30,8 @@ def use_own_cores() -> None:
 
     if not os.environ.get("OMP_NUM_THREADS") and torch.get_num_threads() > cores():
         torch.set_num_threads(cores())
+
+
+def wait_asleep() -> None:
+    """Let threads sleep while they wait for one another; OpenMP reads this when torch is imported, so call it before."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")

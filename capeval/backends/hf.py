@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from capeval.backends import BackendSettings, Batch, Known, Piece, checkpoint
+from capeval.backends.cores import wait_asleep
 from capeval.backends.generation import generate_batches
 from capeval.backends.loading import Engine, load, load_shape, load_tokenizer
 from capeval.backends.scoring import Row, score_rows
@@ -57,6 +58,7 @@ class HfBackend:
         Raises:
             UsageError, BadFileError, MissingError: see `checkpoint.find` and `checkpoint.check`.
         """
+        wait_asleep()
         folder = checkpoint.find(model, settings.revision)
         config = checkpoint.check(folder, model)
         device = _device(settings.device)

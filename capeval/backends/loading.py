@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from capeval.backends.architectures import Architecture, architecture_of
-from capeval.backends.cores import threads, use_own_cores
+from capeval.backends.cores import use_own_cores
 from capeval.backends.tokens import window_of
 from capeval.backends.trie.attention import described
 from capeval.backends.trie.budget import Budget, measure
@@ -51,12 +51,14 @@ class Engine:
 
     def chosen(self, asked: int) -> dict[str, str]:
         """What was chosen for this model on this machine, in words; `plain` says why the trie is not used."""
+        import torch
+
+        threads = {"threads": str(torch.get_num_threads())}
         if isinstance(self.forward, str):
-            return {"plain": f"{self.name} {self.forward}", "threads": str(threads())}
+            return {"plain": f"{self.name} {self.forward}"} | threads
         budget = self.budget(asked)
-        return {
+        return threads | {
             "attention": described(self.model.device.type),
-            "threads": str(threads()),
             "batch": f"{budget.tokens:,} tokens",
             "answers": f"up to {budget.rows:,} side by side, with keys of {budget.kept:,} tokens",
         }
