@@ -605,19 +605,21 @@ def data(name: str, as_json: bool) -> int:
 
 
 @cli.command()
+@click.option("--model", default="", metavar="CKPT", help="Also load this checkpoint and say what is chosen for it.")
 @_json
-def doctor(as_json: bool) -> None:
-    """What this machine can run, and what is missing.
+def doctor(model: str, as_json: bool) -> None:
+    """What this machine can run, what is missing, and what the engine chooses.
 
     \b
     capeval doctor
+    capeval doctor --model ./my-checkpoint
     CAPEVAL_DATA=/data capeval doctor --json
     """
     from dataclasses import asdict
 
     from capeval.doctor import doctor as examine
 
-    checks = examine()
+    checks = examine(model)
     if as_json:
         _print_json([asdict(check) for check in checks])
         return

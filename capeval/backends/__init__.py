@@ -72,6 +72,10 @@ class Backend(Protocol):
         """Kinds of requests that have no meaning for this model, each with a sentence's end that says why."""
         ...
 
+    def load(self) -> None:
+        """Load the weights now, not with the first request."""
+        ...
+
     @property
     def chosen(self) -> Mapping[str, str]:
         """What it has chosen for this model on this machine, in words; nothing before weights are loaded.

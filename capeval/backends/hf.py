@@ -84,6 +84,10 @@ class HfBackend:
         """See `Backend`."""
         return {"perplexity": _NO_PERPLEXITY} if self.encoder_decoder else {}
 
+    def load(self) -> None:
+        """See `Backend`."""
+        self._engine()
+
     @property
     def chosen(self) -> Mapping[str, str]:
         """See `Backend`."""

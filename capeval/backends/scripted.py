@@ -62,6 +62,9 @@ class ScriptedBackend:
         """Nothing."""
         return {}
 
+    def load(self) -> None:
+        """Nothing."""
+
     @property
     def chosen(self) -> Mapping[str, str]:
         """Nothing."""
