@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from capeval.backends import Batch, Known
 from capeval.backends.architectures import padded
 from capeval.backends.loading import PLAIN_TOKENS, Engine
 from capeval.backends.tokens import encode_all, pack
+from capeval.backends.trie.budget import in_halves
 from capeval.backends.trie.errors import not_finite
 from capeval.backends.trie.forward import plainly
 from capeval.backends.trie.pick import Style, style_of
@@ -22,7 +24,7 @@ from capeval.backends.trie.stops import Stops
 from capeval.backends.trie.write import Ask, Manner, write
 from capeval.core import Reply, Request
 from capeval.digest import digest
-from capeval.errors import EngineError, UsageError
+from capeval.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def _plainly(
             continue
         if job.sampled:
             _set_seed(_seed(requests[batch[0].position]))
-        yield _answer(job, batch)
+        yield in_halves(batch, partial(_answer, job))
 
 
 def _groups(requests: Sequence[Request]) -> dict[str, list[int]]:
@@ -186,11 +188,8 @@ def _answer(job: _Job, batch: Sequence[_Prompt]) -> Batch:
     ids, mask = padded([prompt.ids for prompt in batch], engine.pad, device, left=engine.architecture.left)
     begin = engine.architecture.begin(width)
     criteria = _Stops(engine.tokenizer, job.stops, begin)
-    try:
-        with torch.no_grad():
-            out = _generate(job, ids, mask, criteria)
-    except torch.cuda.OutOfMemoryError as error:
-        raise EngineError(f"the GPU's memory is too small for a batch of {ids.numel()} tokens") from error
+    with torch.no_grad():
+        out = _generate(job, ids, mask, criteria)
     rows = out[:, begin:].tolist()
     return [
         (prompt.position, _reply(job, row, criteria.ended.get(i, len(row)), prompt.cut))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,9 @@ import numpy as np
 from capeval.backends import Batch, Known
 from capeval.backends.loading import Engine
 from capeval.backends.tokens import Pair, pack
-from capeval.backends.trie.budget import Budget
+from capeval.backends.trie.budget import Budget, in_halves
 from capeval.backends.trie.score import Score, log_probabilities, score
 from capeval.core import Reply
-from capeval.errors import EngineError
 
 _LOGITS_PER_TOKEN = 8_192
 """One scored token costs as much of the batch budget as its vocabulary over this: logits are what fills the memory."""
@@ -113,20 +113,17 @@ def _plainly(
     for span in pack([costs[number] for number in order], budget):
         batch = [order[i] for i in span if order[i] in wanted]
         if batch:
-            yield list(zip(batch, _pass(engine, [parts[number] for number in batch]), strict=True))
+            scores = in_halves([parts[number] for number in batch], partial(_pass, engine))
+            yield list(zip(batch, scores, strict=True))
 
 
 def _pass(engine: Engine, parts: Sequence[_Part]) -> list[Score]:
     import torch
 
-    try:
-        with torch.inference_mode():
-            inputs, targets = [part.inputs for part in parts], [part.target for part in parts]
-            logits = engine.architecture.logits(engine.model, inputs, targets, engine.pad)
-            return [_one(rows, target, engine.name) for rows, target in zip(logits, targets, strict=True)]
-    except torch.cuda.OutOfMemoryError as error:
-        tokens = len(parts) * max(len(part.inputs) for part in parts)
-        raise EngineError(f"the GPU's memory is too small for a batch of {tokens} tokens") from error
+    with torch.inference_mode():
+        inputs, targets = [part.inputs for part in parts], [part.target for part in parts]
+        logits = engine.architecture.logits(engine.model, inputs, targets, engine.pad)
+        return [_one(rows, target, engine.name) for rows, target in zip(logits, targets, strict=True)]
 
 
 def _one(rows: Any, target: list[int], name: str) -> Score:

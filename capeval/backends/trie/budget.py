@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from capeval.errors import EngineError
 
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 _LOG = logging.getLogger("capeval")
 _TOKENS = {"cpu": 2_048, "cuda": 16_384}
 """Tokens of one pass beyond which it gets no faster (`python -m benchmarks.attention`)."""
@@ -71,9 +73,24 @@ class Budget:
                     "the memory is too small for this model and work: choose a smaller model, or --dtype bfloat16"
                 ) from error
             self.tokens, attempt.failed = max(1, self.tokens // 2), True
-            _LOG.warning("the memory is too small for a batch: it goes on with batches of %d tokens", self.tokens)
+            _LOG.warning("the memory is too small for a batch: it goes on with batches of half the size")
         if attempt.failed and torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def in_halves(batch: Sequence[Item], work: Callable[[Sequence[Item]], list[Found]]) -> list[Found]:
+    """What work finds for a batch; when the memory is too small, for its halves, one after the other.
+
+    Raises:
+        EngineError: for a single item that is too much.
+    """
+    whole = Budget(tokens=0)
+    with whole.halved_when_full(len(batch)) as attempt:
+        found = work(batch)
+    if attempt.failed:
+        half = len(batch) // 2
+        return in_halves(batch[:half], work) + in_halves(batch[half:], work)
+    return found
 
 
 def measure(forward: Any, vocabulary: int, asked: int = 0) -> Budget:

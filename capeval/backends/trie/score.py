@@ -111,7 +111,9 @@ class _Scorer:
             if piece.makes == NO_TRUNK or not self._is_needed(piece, below):
                 continue
             made = Trunk(length=len(piece) + (trunk.length if trunk else 0), parent=trunk)
-            yield self._pass([piece], trunk, made)
+            with budget.halved_when_full(1):
+                found = self._pass([piece], trunk, made)
+            yield found
             yield from self._under(piece.makes, made, below, budget)
 
     def _is_needed(self, piece: Piece, below: dict[int, list[Piece]]) -> bool:
