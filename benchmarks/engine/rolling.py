@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import cycle
 from typing import Any
 
-_ITEMS = (4, 8, 2, 12, 45)
-"""Items of a text, in turn; an item has about 130 tokens, so the last makes one longer than a window of 4,096."""
+_ITEMS = (4, 8, 2, 12, 24)
+"""Items of a text, in turn; an item has about 200 tokens, so the last makes one longer than a window of 4,096."""
 
 
 def joined(dataset: Any) -> Any:

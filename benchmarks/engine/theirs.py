@@ -42,10 +42,11 @@ def measure(job: Job) -> dict[str, Any]:
             best = {**working.told(), "forwarded": forwarded[0] - before, "batch": batch, "replies": replies}
         if working.seconds > _HOPELESS * best["seconds"] or batch >= len(requests):
             break
+    peak = peak_mb(job.device)
     needed = count(model, requests) if job.count else {}
     return {
         **best, "tried": tried, "load_seconds": round(loading.seconds, 3), "loaded_mb": loaded,
-        "peak_mb": peak_mb(job.device), "needed": needed,
+        "peak_mb": peak, "needed": needed,
     }  # fmt: skip
 
 

@@ -41,15 +41,19 @@ class Workload:
 WORKLOADS = {
     "mmlu": Workload(
         title="MMLU, 5 shots, one head for all", one_head=True,
-        files={1: 57, 30: 57, 120: 19, 500: 57}, items={1: 4, 30: 1, 120: 1, 500: 8},
+        files={1: 57, 30: 57, 120: 19, 500: 57}, items={1: 8, 30: 1, 120: 1, 500: 8},
     ),
     "mmlu-subjects": Workload(
         title="MMLU, 5 shots, a head for each subject",
-        files={1: 12, 30: 3, 120: 1, 500: 24}, items={1: 20, 30: 20, 120: 20, 500: 20},
+        files={1: 8, 30: 3, 120: 1, 500: 8}, items={1: 20, 30: 20, 120: 20, 500: 20},
+    ),
+    "mmlu-words": Workload(
+        title="MMLU, 5 shots, choices in words",
+        files={1: 6, 30: 2, 120: 1, 500: 8}, items={1: 20, 30: 10, 120: 7, 500: 20},
     ),
     "bbh-choices": Workload(
         title="BBH multiple choice, 3 shots",
-        files={1: 3, 30: 3, 120: 2, 500: 6}, items={1: 30, 30: 6, 120: 4, 500: 60},
+        files={1: 3, 30: 3, 120: 2, 500: 6}, items={1: 40, 30: 6, 120: 10, 500: 60},
     ),
     "truthfulqa": Workload(
         title="TruthfulQA MC1, its file's six examples", files={}, items={1: 100, 30: 24, 120: 8, 500: 300},
@@ -58,11 +62,11 @@ WORKLOADS = {
         title="OpenBookQA, 0 shots", files={}, items={1: 500, 30: 250, 120: 80, 500: 500},
     ),
     "gsm8k": Workload(
-        title="GSM8K, 8 shots, CoT", files={}, items={1: 48, 30: 24, 120: 12, 500: 96}, answer=96,
+        title="GSM8K, 8 shots, CoT", files={}, items={1: 96, 30: 24, 120: 12, 500: 96}, answer=96,
     ),
     "bbh-cot": Workload(
         title="BBH, 3 shots, CoT",
-        files={1: 3, 30: 3, 120: 3, 500: 6}, items={1: 16, 30: 8, 120: 4, 500: 16}, answer=96,
+        files={1: 3, 30: 3, 120: 3, 500: 6}, items={1: 16, 30: 8, 120: 3, 500: 16}, answer=96,
     ),
     "rolling": Workload(
         title="perplexity of long texts", files={}, items={1: 40, 30: 10, 120: 5, 500: 80},
@@ -98,7 +102,7 @@ def build(name: str, size: int, quick: bool = False) -> tuple[list[Request], int
 
 
 def fixed_head() -> dict[str, Any]:
-    """One head for all of MMLU: the first dev item of each of five subjects, evenly from their sorted list."""
+    """One head for all of MMLU: the first dev item of five subjects, evenly from their sorted list."""
     rows = load_data(DataSource(path="cais/mmlu", name="all", kwargs={}, home=SUITE.parent))["dev"]
     firsts = list({row["subject"]: dict(row) for row in reversed(list(rows))}.values())
     firsts = sorted(firsts, key=lambda row: str(row["subject"]))
@@ -110,12 +114,12 @@ def fixed_head() -> dict[str, Any]:
 
 
 def evenly(things: Sequence[Any], n: int) -> list[Any]:
-    """`n` of them at equal distances, the first among them.
+    """The middle one of each of `n` equal parts.
 
     >>> evenly("abcdef", 3)
-    ['a', 'c', 'e']
+    ['b', 'd', 'f']
     """
-    return [things[i * len(things) // n] for i in range(n)]
+    return [things[(2 * i + 1) * len(things) // (2 * n)] for i in range(n)]
 
 
 def _part(suite: Suite, name: str, files: int) -> Suite:
