@@ -26,6 +26,9 @@ from benchmarks.engine.workloads import REAL, WORKLOADS, file_of
 README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parent / "results.json"
 WHOLE = "whole"
+_SHIPPED = ("smoke", WHOLE)
+"""Works that need no real items."""
+_QUICK_LIMIT = 8
 _BUSY = 0.1
 """Share of the machine in other programs' use from which a warning is printed."""
 _WHOLE_UP_TO = 30
@@ -40,10 +43,11 @@ def main() -> None:
         table.update(README, text)
         print(text)
         return
-    real = set(chosen.only) - {"smoke", WHOLE}
-    if real and not os.environ.get("CAPEVAL_DATA"):
-        raise SystemExit("set CAPEVAL_DATA to the folder of the data sets, or take --only smoke, which needs none")
+    if set(chosen.only) - set(_SHIPPED) and not _data():
+        raise SystemExit(f"set CAPEVAL_DATA to the folder of the data sets; --only {' '.join(_SHIPPED)} needs none")
     chosen.place.mkdir(parents=True, exist_ok=True)
+    if hasattr(os, "sched_setaffinity"):  # every process that is started inherits it
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: chosen.threads])
     bench = Bench(
         place=chosen.place, rounds=chosen.rounds, threads=chosen.threads, device=chosen.device, dtype=chosen.dtype,
         calibrate=chosen.calibrate, batches=tuple(chosen.batches),
@@ -69,14 +73,16 @@ def _start(chosen: argparse.Namespace, bench: Bench) -> dict[str, Any]:
     same = {"machine": described(), "threads": bench.threads, "device": bench.device, "dtype": bench.dtype,
             "rounds": bench.rounds}  # fmt: skip
     kept: dict[str, list[Any]] = {"cells": [], "whole": []}
+    commands = [chosen.command]
     if chosen.keep and chosen.out.is_file():
         before = json.loads(chosen.out.read_text(encoding="utf-8"))
+        commands = [*before["commands"], *commands]
         if other := [key for key, value in same.items() if before[key] != value]:
             raise SystemExit(f"{chosen.out} was measured otherwise ({', '.join(other)}); leave --keep out")
         kept = {key: before[key] for key in kept}
     speed = run_side("machine", _job(bench), bench.place)
     date = datetime.now(UTC).strftime("%Y-%m-%d")
-    return {"command": chosen.command, "date": date, **same, "speed": speed, **kept}
+    return {"commands": list(dict.fromkeys(commands)), "date": date, **same, "speed": speed, **kept}
 
 
 def _measure(found: dict[str, Any], bench: Bench, chosen: argparse.Namespace, size: int, work: str) -> None:
@@ -92,9 +98,8 @@ def _measure(found: dict[str, Any], bench: Bench, chosen: argparse.Namespace, si
             f"other programs use {where['busy']:.0%} of this machine: the times say little", file=sys.stderr, flush=True
         )
     if work == WHOLE:
-        done = where | whole.measure(
-            bench, checkpoint, "CAPEVAL_DATA" in os.environ, limit=8 if chosen.quick else whole.LIMIT
-        )
+        limit = _QUICK_LIMIT if chosen.quick else whole.LIMIT
+        done = where | whole.measure(bench, checkpoint, real=_data(), limit=limit)
         found["whole"] = [old for old in found["whole"] if old["model"] != model] + [done]
         return
     asked = tuple(name for name in chosen.only if name != WHOLE)
@@ -109,7 +114,7 @@ def _measure(found: dict[str, Any], bench: Bench, chosen: argparse.Namespace, si
 
 def _checkpoint(bench: Bench, size: int) -> Path:
     """The random model; its tokenizer learns from the real work, or from what ships where there is none."""
-    names = REAL if os.environ.get("CAPEVAL_DATA") else ("smoke",)
+    names = REAL if _data() else ("smoke",)
     _requests(bench.place, min(SHAPES), names)
     texts = [file_of(bench.place, name, min(SHAPES), quick=False) for name in names]
     return Path(python("checkpoints", bench.place, size, *texts))
@@ -121,6 +126,11 @@ def _requests(place: Path, size: int, works: tuple[str, ...], quick: bool = Fals
     return dict(json.loads(python("workloads", place, size, *works, *(["--quick"] if quick else []))))
 
 
+def _data() -> bool:
+    """Whether the real items are here."""
+    return bool(os.environ.get("CAPEVAL_DATA"))
+
+
 def _job(bench: Bench) -> Job:
     return Job(checkpoint="", requests="", threads=bench.threads, device=bench.device, dtype=bench.dtype)
 
@@ -130,9 +140,8 @@ def _parse() -> argparse.Namespace:
         prog="python -m benchmarks.engine", description=sys.modules["benchmarks.engine"].__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    everything = [*REAL, WHOLE]
-    parser.add_argument("--only", nargs="+", choices=[*WORKLOADS, WHOLE], default=everything, metavar="WORK",
-                        help=f"of {', '.join([*WORKLOADS, WHOLE])} (default: all on real items)")  # fmt: skip
+    parser.add_argument("--only", nargs="+", choices=[*WORKLOADS, WHOLE], metavar="WORK",
+                        help=f"of {', '.join([*WORKLOADS, WHOLE])} (default: all that have real items)")  # fmt: skip
     parser.add_argument("--sizes", nargs="+", type=int, choices=SHAPES, default=[1, 30, 120],
                         help="million parameters, about (default: 1 30 120)")  # fmt: skip
     parser.add_argument("--model", type=Path, help="a checkpoint of your own instead")
@@ -157,7 +166,10 @@ def _parse() -> argparse.Namespace:
     if chosen.model:
         million = shape_of(chosen.model).parameters / 1e6
         chosen.sizes = [min(SHAPES, key=lambda size: abs(size - million))]
-    chosen.out = chosen.out or RESULTS
+    if not chosen.only and not _data():
+        print("CAPEVAL_DATA is not set: only what ships is asked, and the table stays as it is", file=sys.stderr)
+        chosen.only, chosen.sizes, chosen.out = _SHIPPED, [min(SHAPES)], chosen.out or chosen.place / "shipped.json"
+    chosen.only, chosen.out = tuple(chosen.only or (*REAL, WHOLE)), chosen.out or RESULTS
     return chosen
 
 

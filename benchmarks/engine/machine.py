@@ -43,7 +43,7 @@ def described() -> dict[str, Any]:
     """Machine and versions."""
     packages = ("torch", "transformers", "lm-eval", "tokenizers")
     return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": os.cpu_count(),
         "processor": f"{platform.machine()} {_processor()}".strip(),
         "python": platform.python_version(),
         **{package: metadata.version(package) for package in packages},

@@ -30,11 +30,11 @@ machine's speed that capeval reaches, counting only what the trie needs (`limits
 def page(found: Mapping[str, Any]) -> str:
     """Everything between the markers."""
     machine = found["machine"]
+    commands = ", ".join(f"`{command}`" for command in found["commands"])
     lines = [
-        f"`{found['command']}`, {found['date']}, {found['rounds']} rounds A B A B; {machine['processor']}, "
-        f"{machine['cores']} cores, {found['threads']} threads, {found['device']}, {found['dtype']}; Python "
-        f"{machine['python']}, torch {machine['torch']}, transformers {machine['transformers']}, lm-eval "
-        f"{machine['lm-eval']}."
+        f"{commands}, {found['date']}, {found['rounds']} rounds A B A B; {machine['processor']}, {machine['cores']} "
+        f"cores, {found['threads']} threads, {found['device']}, {found['dtype']}; Python {machine['python']}, torch "
+        f"{machine['torch']}, transformers {machine['transformers']}, lm-eval {machine['lm-eval']}."
     ]
     if speed := found.get("speed"):
         gpu = f" ({speed['gpu']})" if speed.get("gpu") else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -62,6 +63,7 @@ def measure(bench: Bench, checkpoint: Path, real: bool = True, limit: int = LIMI
         SystemExit: a program fails, or scores differ.
     """
     home = bench.place / f"whole-{checkpoint.name}"
+    shutil.rmtree(home / "peer", ignore_errors=True)
     home.mkdir(exist_ok=True)
     python("task_files", home, "real" if real else "shipped")
     tried = {
@@ -80,6 +82,7 @@ def measure(bench: Bench, checkpoint: Path, real: bool = True, limit: int = LIMI
             items = check_scores(home, out)
         else:
             rounds.append({"ours": first, "theirs": theirs, "again": again})
+        shutil.rmtree(out)
     return {"items": items, "tasks": _names(home), "batch": batch, "tried": tried, "rounds": rounds}
 
 
