@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.engine import rounds, table, whole
 from benchmarks.engine.checkpoints import SHAPES, shape_of
 from benchmarks.engine.limits import least_seconds, operations
-from benchmarks.engine.machine import busy, described
+from benchmarks.engine.machine import BUSY, busy, described
 from benchmarks.engine.rounds import BATCHES, Bench, python, run_side
 from benchmarks.engine.side import Job
 from benchmarks.engine.workloads import REAL, WORKLOADS, file_of
@@ -29,8 +29,7 @@ WHOLE = "whole"
 _SHIPPED = ("smoke", WHOLE)
 """Works that need no real items."""
 _QUICK_LIMIT = 8
-_BUSY = 0.1
-"""Share of the machine in other programs' use from which a warning is printed."""
+_SIZES = [1, 30, 120]
 _WHOLE_UP_TO = 30
 """Million parameters: larger models are left out of the whole runs unless nothing else is asked for."""
 
@@ -93,7 +92,7 @@ def _measure(found: dict[str, Any], bench: Bench, chosen: argparse.Namespace, si
     where: dict[str, Any] = {"work": work, "model": model, "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M")}
     where["busy"] = busy()
     print(f"{where['date'][-5:]} {work}, {model}", file=sys.stderr, flush=True)
-    if where["busy"] > _BUSY:
+    if where["busy"] > BUSY:
         print(
             f"other programs use {where['busy']:.0%} of this machine: the times say little", file=sys.stderr, flush=True
         )
@@ -142,8 +141,8 @@ def _parse() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--only", nargs="+", choices=[*WORKLOADS, WHOLE], metavar="WORK",
                         help=f"of {', '.join([*WORKLOADS, WHOLE])} (default: all that have real items)")  # fmt: skip
-    parser.add_argument("--sizes", nargs="+", type=int, choices=SHAPES, default=[1, 30, 120],
-                        help="million parameters, about (default: 1 30 120)")  # fmt: skip
+    parser.add_argument("--sizes", nargs="+", type=int, choices=SHAPES,
+                        help="million parameters, about (default: 1 30 120; --quick: 1)")  # fmt: skip
     parser.add_argument("--model", type=Path, help="a checkpoint of your own instead")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -152,7 +151,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES),
                         help="the peer's batch sizes to try; its fastest is taken (default: 1 8 16 32 64)")  # fmt: skip
     parser.add_argument("--calibrate", action="store_true", help="try them again although the fastest is known")
-    parser.add_argument("--quick", action="store_true", help="the smallest model, a quarter of the items, one round")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the items, short answers, one round")
     parser.add_argument("--place", type=Path, default=Path(tempfile.gettempdir()) / "capeval-bench",
                         help="folder for models and work files, kept for the next time")  # fmt: skip
     parser.add_argument("--out", type=Path, help=f"default: {RESULTS.relative_to(rounds.ROOT)}; --quick: in --place")
@@ -161,7 +160,7 @@ def _parse() -> argparse.Namespace:
     chosen = parser.parse_args()
     chosen.command = shlex.join(["python", "-m", "benchmarks.engine", *sys.argv[1:]])
     if chosen.quick:
-        chosen.sizes, chosen.rounds = [min(SHAPES)], 1
+        chosen.sizes, chosen.rounds = chosen.sizes or [min(SHAPES)], 1
         chosen.out = chosen.out or chosen.place / "quick.json"
     if chosen.model:
         million = shape_of(chosen.model).parameters / 1e6
@@ -169,6 +168,7 @@ def _parse() -> argparse.Namespace:
     if not chosen.only and not _data():
         print("CAPEVAL_DATA is not set: only what ships is asked, and the table stays as it is", file=sys.stderr)
         chosen.only, chosen.sizes, chosen.out = _SHIPPED, [min(SHAPES)], chosen.out or chosen.place / "shipped.json"
+    chosen.sizes = chosen.sizes or _SIZES
     chosen.only, chosen.out = tuple(chosen.only or (*REAL, WHOLE)), chosen.out or RESULTS
     return chosen
 

@@ -20,6 +20,8 @@ _SIDE = {"cpu": 2048, "cuda": 8192}
 _COPIED = {"cpu": 256 * 2**20, "cuda": 2**30}
 """Bytes; several times the caches."""
 _SECONDS = 1.5
+BUSY = 0.1
+"""Share of the machine in other programs' use from which times say little."""
 
 
 def measure(job: Job) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.engine.agree import Agreement, DisagreementError, compare, named
 from benchmarks.engine.limits import totals
+from benchmarks.engine.machine import BUSY, busy
 from benchmarks.engine.side import Job, read_requests
 from capeval.core import Request
 from capeval.digest import digest
@@ -113,16 +114,20 @@ def measure(bench: Bench, checkpoint: Path, work: Path) -> dict[str, Any]:
 
 
 def best_batch(bench: Bench, job: Job, requests: int) -> Mapping[int, float]:
-    """Batch size → the peer's seconds; of an earlier run of the same work, model, threads and device, or tried now."""
+    """Batch size → the peer's seconds; of an earlier run of the same work, model, threads and device, or tried now.
+
+    What a busy machine says is not kept: it could name a batch size that is not the peer's best.
+    """
     file = bench.place / "batches.json"
     known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     what = [job.threads, job.device, job.dtype, list(bench.batches)]
     key = f"{Path(job.checkpoint).name} {Path(job.requests).stem} {digest(what, Path(job.requests).read_text())}"
     if bench.calibrate or key not in known:
-        several = len(bench.batches) > 1 and requests > 1
+        several, others = len(bench.batches) > 1 and requests > 1, busy()
         found = run_side("theirs", replace(job, batches=bench.batches), bench.place)["tried"] if several else {}
         known[key] = found or {str(bench.batches[0]): 0.0}
-        file.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        if max(others, busy()) <= BUSY:
+            file.write_text(json.dumps(known, indent=1), encoding="utf-8")
     return {int(batch): seconds for batch, seconds in known[key].items()}
 
 

@@ -13,6 +13,7 @@ from benchmarks.engine.agree import DisagreementError, compare
 from benchmarks.engine.checkpoints import Shape
 from benchmarks.engine.distinct import Needed, needed, with_answers
 from benchmarks.engine.limits import least_seconds, operations, totals
+from benchmarks.engine.machine import described
 from benchmarks.engine.ties import NEAR, gap_where_they_part
 from capeval.core import Request
 
@@ -127,19 +128,37 @@ def round_of(ours: float, theirs: float) -> dict[str, dict[str, float]]:
     }
 
 
+CELL = {
+    "title": "work", "model": "1 M", "items": 3, "requests": 6, "batch": 8, "least_seconds": 0.5,
+    "rounds": [round_of(1, 4), round_of(2, 6), round_of(1, 5)],
+    "tokens": {"tokens": 10, "theirs": 40, "longest": 0},
+    "agreement": {"largest": 2e-6, "texts": 2, "different": 1, "ties": [3e-7]},
+}  # fmt: skip
+
+
 def test_the_table_takes_ratios_round_by_round() -> None:
-    cell = {
-        "title": "work", "model": "1 M", "items": 3, "requests": 6, "batch": 8, "least_seconds": 0.5,
-        "rounds": [round_of(1, 4), round_of(2, 6), round_of(1, 5)],
-        "tokens": {"tokens": 10, "theirs": 40, "longest": 0},
-        "agreement": {"largest": 2e-6, "texts": 2, "different": 1, "ties": [3e-7]},
-    }  # fmt: skip
-    row = list(table.cells([cell]))[-1]
+    row = list(table.cells([CELL]))[-1]
     assert "**4.00 (3.00–5.00)**" in row
     assert "200 / 600" in row
     assert "2e-06, 1 of 2 texts, ties: 1, at most 3e-07" in row
     assert "4.00× / —" in row
     assert row.endswith("| 50.0% |")
+
+
+def test_the_page_says_how_it_was_measured_and_shows_whole_runs() -> None:
+    again = {"again": {"seconds": 0.5, "cpu_seconds": 0.5, "peak_mb": 1}}
+    whole = {"model": "1 M", "tasks": ["a", "b"], "items": 100, "batch": 16, "rounds": [{**round_of(10, 30), **again}]}
+    shown = table.page(
+        {
+            "commands": ["python -m benchmarks.engine"], "date": "2026-01-01", "machine": described(), "threads": 2,
+            "device": "cpu", "dtype": "float32", "rounds": 3, "cells": [CELL], "whole": [whole],
+            "speed": {"gflops": 1234.5, "gb_per_second": 20.0},
+        }
+    )  # fmt: skip
+    for part in ("`python -m benchmarks.engine`, 2026-01-01, 3 rounds", "1,234.5 GFLOP/s", "lm-eval 0.4"):
+        assert part in shown
+    assert "| 1 M | 2 | 100 | 16 | **3.00 (3.00–3.00)** |" in shown
+    assert "| 5% (5%–5%) |" in shown
 
 
 def test_the_table_goes_between_its_markers_only(tmp_path: Path) -> None:
