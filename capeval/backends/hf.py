@@ -11,7 +11,7 @@ its left, as there, but here it is counted (`Reply.cut`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from itertools import groupby
 from pathlib import Path
@@ -93,6 +93,11 @@ class HfBackend:
         """See `Backend`."""
         engine = _LOADED.get(self._key())
         return engine.chosen(self.batch_tokens) if engine else {}
+
+    def counts(self) -> dict[str, int]:
+        """Tokens since the weights were loaded: `forwarded` through the model, `distinct` in the tries of prompts."""
+        engine = _LOADED.get(self._key())
+        return {} if engine is None or isinstance(engine.forward, str) else asdict(engine.forward.counts)
 
     def chat_template(self) -> str:
         """The tokenizer's chat template.
