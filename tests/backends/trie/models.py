@@ -36,7 +36,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         "logit_scale": 1.0, "layer_types": ["sliding_attention", "full_attention"],
     }),
 }  # fmt: skip
-OWN_ATTENTION = {"gemma2": "eager", "gpt-oss": "eager"}
+_OWN_ATTENTION = {"gemma2": "eager", "gpt-oss": "eager"}
 """What computes these as they are defined; torch's own kernel leaves Gemma's cap on the scores out."""
 
 
@@ -48,7 +48,9 @@ def make(name: str, dtype: str = "float32") -> Any:
     kind, values = CONFIGS[name]
     torch.manual_seed(0)
     config = getattr(transformers, kind)(**values)
-    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=OWN_ATTENTION.get(name, "sdpa"))
+    own = _OWN_ATTENTION.get(name, "sdpa")
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=own)
+    model.own_attention = own
     return large(model).to(getattr(torch, dtype)).eval()
 
 
@@ -56,14 +58,10 @@ def large(model: Any) -> Any:
     import torch
 
     with torch.no_grad():
-        for weights in model.parameters():
-            if weights.dim() > 1 or "sinks" in str(weights):
+        for name, weights in model.named_parameters():
+            if weights.dim() > 1 or name.endswith("sinks"):
                 weights.normal_(0, 0.3)
     return model
-
-
-def own_attention(model: Any, name: str) -> None:
-    model.set_attn_implementation(OWN_ATTENTION.get(name, "sdpa"))
 
 
 def tokens(draw: random.Random, n: int) -> list[int]:
@@ -74,6 +72,7 @@ def own_logprobs(model: Any, ids: Sequence[int]) -> Any:
     """(tokens, vocabulary) by the model's own forward."""
     import torch
 
+    model.set_attn_implementation(model.own_attention)
     with torch.inference_mode():
         return model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0].float().log_softmax(-1)
 

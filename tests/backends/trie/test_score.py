@@ -13,7 +13,7 @@ from capeval.backends.trie.forest import NO_TRUNK, cut, grow
 from capeval.backends.trie.forward import Forward
 from capeval.backends.trie.score import Score, log_probabilities, score
 from capeval.errors import EngineError
-from tests.backends.trie.models import CONFIGS, make, own_attention, own_logprobs, own_scores, tokens, work
+from tests.backends.trie.models import CONFIGS, make, own_logprobs, own_scores, tokens, work
 
 
 @pytest.fixture(scope="module", params=list(CONFIGS))
@@ -49,8 +49,7 @@ def greedy_targets(model: Any, inputs: list[list[int]], targets: list[list[int]]
 
 @pytest.mark.parametrize(("flat", "budget"), [(0, 40), (8, 1 << 12), (256, 1 << 12)])
 def test_every_architecture_says_what_it_says_by_itself(named: tuple[str, Any], flat: int, budget: int) -> None:
-    name, model = named
-    own_attention(model, name)
+    _, model = named
     inputs, targets = work()
     greedy_targets(model, inputs, targets)
     wanted = own_scores(model, inputs, targets)
