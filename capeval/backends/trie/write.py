@@ -126,8 +126,8 @@ class _Writer:
             if rows and tokens > self.budget.tokens:
                 break
             rows.append(self.queue.popleft())
-        trunk = self._trunk(trunk_number)
         try:
+            trunk = self._trunk(trunk_number)
             logits = self._read(rows, trunk)
         except BaseException:
             self.queue.extendleft(reversed(rows))
