@@ -47,7 +47,7 @@ class Engine:
         """What one batch may hold; `asked` tokens at most, when that is not 0."""
         if isinstance(self.forward, str):
             return Budget(tokens=asked or PLAIN_TOKENS)
-        return _measured(self.forward, self.rows, asked)
+        return _measured(self.forward, self.rows, self.window, asked)
 
     def chosen(self, asked: int) -> dict[str, str]:
         """What was chosen for this model on this machine, in words; `plain` says why the trie is not used."""
@@ -160,8 +160,8 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str, encod
 
 
 @lru_cache(maxsize=1)
-def _measured(forward: Forward, vocabulary: int, asked: int) -> Budget:
-    return measure(forward, vocabulary, asked)
+def _measured(forward: Forward, vocabulary: int, window: int, asked: int) -> Budget:
+    return measure(forward, vocabulary, window, asked)
 
 
 def _model(folder: Path, name: str, dtype: Any, encoder_decoder: bool) -> Any:

@@ -23,7 +23,8 @@ _KEPT_BYTES = {"cpu": 1 << 30, "cuda": 1 << 40}
 """Of keys and values for answers; on a CPU more would only take memory from others."""
 _SHARE = 0.4
 """Of the free memory that a batch may use, and as much for the keys and values of answers."""
-_PROBE = (32, 96)
+_PROBE = 96
+"""Tokens of a pass whose bytes are counted."""
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ def in_halves(batch: Sequence[Item], work: Callable[[Sequence[Item]], list[Found
     return found
 
 
-def measure(forward: Any, vocabulary: int, asked: int = 0) -> Budget:
+def measure(forward: Any, vocabulary: int, window: int, asked: int = 0) -> Budget:
     """What a model's batches may hold on this machine: bytes per token are counted in two small passes.
 
     Counting every tensor that is made and dropped is the same on any device, and the same in every run, so that
@@ -102,6 +103,7 @@ def measure(forward: Any, vocabulary: int, asked: int = 0) -> Budget:
     Args:
         forward: The model (`Forward`).
         vocabulary: Token ids that it has embeddings for.
+        window: Tokens that it can read, 2 at least.
         asked: Tokens of one batch; 0: chosen here.
     """
     from capeval.backends.trie.forest import cut, grow
@@ -109,8 +111,10 @@ def measure(forward: Any, vocabulary: int, asked: int = 0) -> Budget:
     from capeval.backends.trie.passes import RowsPass
 
     device = forward.model.device
+    longer = min(_PROBE, window)
+    shorter = max(1, longer // 3)
     peaks, kept, width = [], 0, 0
-    for n in _PROBE:
+    for n in (shorter, longer):
         forest = grow([[i % vocabulary for i in range(n)]], [1])
         pieces = cut(forest)
         trunk = Trunk(length=n)
@@ -119,8 +123,8 @@ def measure(forward: Any, vocabulary: int, asked: int = 0) -> Budget:
             width = forward.read(work, pieces, [0]).shape[-1]
         peaks.append(bytes_.peak)
         kept = sum(t.nbytes for t in (*trunk.keys, *trunk.values)) // n
-    forward.counts.forwarded -= sum(_PROBE)
-    per_token = max(1, (peaks[1] - peaks[0]) // (_PROBE[1] - _PROBE[0]))
+    forward.counts.forwarded -= shorter + longer
+    per_token = max(1, (peaks[1] - peaks[0]) // (longer - shorter))
     free = int(_free(device) * _SHARE)
     kind = device.type if device.type in _TOKENS else "cuda"
     return Budget(
