@@ -9,6 +9,7 @@ Nothing here knows a model: integers in, integers out. `README.md` beside this f
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
@@ -96,7 +97,7 @@ def grow(sequences: Sequence[Sequence[int]], tails: Sequence[int]) -> Forest:
     return Forest(tokens=tokens[:n], depths=depths[:n], exits=exits[:n], tails=found)
 
 
-def cut(forest: Forest, flat: int = FLAT) -> list[Piece]:
+def cut(forest: Forest, flat: int = FLAT, most: int = sys.maxsize) -> list[Piece]:
     """Pieces that hold every token of a forest, and each trunk before what continues it.
 
     Few tokens are in more than one piece (`_REPEATED`).
@@ -104,6 +105,7 @@ def cut(forest: Forest, flat: int = FLAT) -> list[Piece]:
     Args:
         forest: What `grow` gave.
         flat: Tokens that a subtree may always have to be one piece; 0: whatever branches begins with a trunk.
+        most: Tokens of a pass; a larger subtree is no piece, however compact. (A chain is: nothing can be put off.)
     """
     pieces: list[Piece] = []
     trunks = 0
@@ -116,7 +118,8 @@ def cut(forest: Forest, flat: int = FLAT) -> list[Piece]:
         for child in children(forest, start, end):
             stop = int(forest.exits[child])
             chain = _chain(forest, child)
-            if chain == stop or (flat and _is_compact(forest, sums, child, len(carried), flat)):
+            small = flat and len(carried) + stop - child <= most
+            if chain == stop or (small and _is_compact(forest, sums, child, len(carried), flat)):
                 pieces.append(_piece(forest, carried, child, stop, trunk))
                 continue
             shared = np.concatenate([carried, np.arange(child, chain, dtype=np.int32)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from capeval.backends.trie.budget import Budget
 from capeval.backends.trie.errors import not_finite
-from capeval.backends.trie.forest import FLAT, NO_TRUNK, Piece, cut, grow
+from capeval.backends.trie.forest import FLAT, NO_TRUNK, Forest, Piece, cut, grow
 from capeval.backends.trie.forward import Forward, Whole
 from capeval.backends.trie.keys import Trunk
 from capeval.backends.trie.passes import RowsPass
@@ -57,7 +57,7 @@ def score(
         (sequence, score) of all that a batch has finished.
 
     Raises:
-        EngineError: NaN or infinite logits; one piece is too much for the memory.
+        EngineError: NaN or infinite logits; one chain of tokens is too much for the memory.
     """
     forest = grow(inputs, [len(target) for target in targets])
     forward.counts.distinct += len(forest.tokens)
@@ -68,9 +68,9 @@ def score(
             predicted[place].targets.append(token)
     wanted = set(wanted)
     needed = {place for place, p in predicted.items() if not wanted.isdisjoint(p.sequences)}
-    scorer = _Scorer(forward, predicted, needed)
+    scorer = _Scorer(forward, predicted, needed, budget, flat)
     sums = {number: _Sum(len(target)) for number, target in enumerate(targets) if number in wanted}
-    for found in scorer.all(cut(forest, flat), budget):
+    for found in scorer.all(forest):
         done = []
         for number, logprob, greedy in found:
             if number not in sums:
@@ -100,58 +100,72 @@ class _Scorer:
     forward: Forward
     predicted: dict[int, _Predicted]
     needed: set[int]
+    budget: Budget
+    flat: int
 
-    def all(self, pieces: Sequence[Piece], budget: Budget) -> Iterator[list[tuple[int, float, bool]]]:
+    def all(self, forest: Forest) -> Iterator[list[tuple[int, float, bool]]]:
         """(sequence, log-probability of one target, whether greedy) of one batch after another."""
+        return self._within(forest, {place: place for place in self.predicted}, None)
+
+    def _within(
+        self, forest: Forest, read: Mapping[int, int], trunk: Trunk | None
+    ) -> Iterator[list[tuple[int, float, bool]]]:
+        """A forest that continues a trunk; `read`: its places that predict something → the place in all's forest."""
+        left = dict(read)
         below: dict[int, list[_Part]] = defaultdict(list)
-        told: set[int] = set()
-        for piece in pieces:
-            places = enumerate(piece.places.tolist())
-            keep = [(i, place) for i, place in places if place in self.predicted and place not in told]
-            told.update(place for _, place in keep)
+        for piece in cut(forest, self.flat, self.budget.tokens):
+            keep = [(i, left.pop(place)) for i, place in enumerate(piece.places.tolist()) if place in left]
             below[piece.continues].append(_Part(piece, keep))
-        yield from self._under(NO_TRUNK, None, below, budget)
+        yield from self._under(NO_TRUNK, trunk, below)
 
     def _under(
-        self, number: int, trunk: Trunk | None, below: dict[int, list[_Part]], budget: Budget
+        self, number: int, trunk: Trunk | None, below: dict[int, list[_Part]]
     ) -> Iterator[list[tuple[int, float, bool]]]:
         """What continues one trunk: its leaves in batches, then one trunk after another, so that few are alive."""
         leaves = [part for part in below[number] if part.piece.makes == NO_TRUNK]
         leaves.sort(key=lambda part: -len(part.piece))
-        yield from self._batches(leaves, trunk, budget)
+        yield from self._batches(leaves, trunk)
         for part in below[number]:
             if part.piece.makes == NO_TRUNK or not self._is_needed(part, below):
                 continue
             made = Trunk(length=len(part.piece) + (trunk.length if trunk else 0), parent=trunk)
-            with budget.halved_when_full(1):
+            with self.budget.halved_when_full(1):
                 found = self._pass([part], trunk, made)
             yield found
-            yield from self._under(part.piece.makes, made, below, budget)
+            yield from self._under(part.piece.makes, made, below)
 
     def _is_needed(self, part: _Part, below: dict[int, list[_Part]]) -> bool:
         if any(place in self.needed for _, place in part.keep):
             return True
         return part.piece.makes != NO_TRUNK and any(self._is_needed(p, below) for p in below[part.piece.makes])
 
-    def _batches(
-        self, parts: Sequence[_Part], trunk: Trunk | None, budget: Budget
-    ) -> Iterator[list[tuple[int, float, bool]]]:
+    def _batches(self, parts: Sequence[_Part], trunk: Trunk | None) -> Iterator[list[tuple[int, float, bool]]]:
         start = 0
         while start < len(parts):
-            stop, spent = start, 0
-            while stop < len(parts):
-                spent += budget.cost(len(parts[stop].piece), len(parts[stop].keep))
-                if stop > start and spent > budget.tokens:
-                    break
-                stop += 1
+            stop = self._fitting(parts, start)
             batch = parts[start:stop]
             if any(self._is_needed(part, {}) for part in batch):
-                with budget.halved_when_full(len(batch)) as attempt:
+                alone = batch[0] if len(batch) == 1 and not batch[0].piece.is_chain else None
+                with self.budget.halved_when_full(2 if alone else len(batch)) as attempt:
                     found = self._pass(batch, trunk)
-                if attempt.failed:
+                if attempt.failed and not alone:
                     continue
-                yield found
+                if attempt.failed:
+                    piece = batch[0].piece
+                    subtree = Forest(tokens=piece.tokens, depths=piece.depths, exits=piece.exits, tails=[])
+                    yield from self._within(subtree, dict(batch[0].keep), trunk)
+                else:
+                    yield found
             start = stop
+
+    def _fitting(self, parts: Sequence[_Part], start: int) -> int:
+        """Where the batch ends that begins at `start`: it has one piece at least."""
+        spent = self.budget.cost(len(parts[start].piece), len(parts[start].keep))
+        for stop in range(start + 1, len(parts)):
+            spent += self.budget.cost(len(parts[stop].piece), len(parts[stop].keep))
+            if spent > self.budget.tokens:
+                return stop
+        return len(parts)
 
     def _pass(
         self, batch: Sequence[_Part], trunk: Trunk | None, makes: Trunk | None = None
