@@ -109,11 +109,12 @@ class _Job:
 def _sampling(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """A task's generation settings as transformers wants them."""
     settings = {"num_beams": 1} | dict(kwargs)
+    settings["do_sample"] = bool(settings.get("do_sample"))  # unsaid, a chat model's own settings would draw at random
     if settings["num_beams"] != 1:
         raise UsageError(
             f"backend 'hf' writes greedily or samples; it does no beam search (num_beams: {settings['num_beams']})"
         )
-    if not settings.get("do_sample"):
+    if not settings["do_sample"]:
         settings.pop("temperature", None)  # 0 means greedy, and transformers wants it left out then
     return settings
 
