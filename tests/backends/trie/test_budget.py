@@ -111,8 +111,8 @@ def test_a_row_of_logits_costs_more_where_the_vocabulary_is_large() -> None:
 def test_a_model_with_few_positions_can_be_measured(n: int) -> None:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=n, bos_token_id=0,
-                                       eos_token_id=1)).eval()  # fmt: skip
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=n,
+                                       bos_token_id=0, eos_token_id=1)).eval()  # fmt: skip
     assert measure(Forward(model, "it"), VOCABULARY, n).tokens > 1
 
 

@@ -70,7 +70,8 @@ def unigram() -> Any:
 TOKENIZERS = {"byte level": byte_level, "cleaning": cleaning, "sentencepiece": sentencepiece, "unigram": unigram}
 STOPS = [
     ["\n"], ["\n\n"], ["Q:"], ["END"], ["###"], ["</s>"], [" "], ["the "], [": "], ["€"], ["😀"], ["字"],
-    ["—", "naïve"], [".", "\n\n", "Q:"], ["", "answer"], ["\r\n"], ["Q:\t"], ["of it."], ["n't"], [" ."], ["“naïve” 漢字 😀"],
+    ["—", "naïve"], [".", "\n\n", "Q:"], ["", "answer"], ["\r\n"], ["Q:\t"], ["of it."], ["n't"], [" ."],
+    ["“naïve” 漢字 😀"],
 ]  # fmt: skip
 
 
