@@ -22,7 +22,7 @@ from capeval.backends import BackendSettings, Batch, Known, Piece, checkpoint
 from capeval.backends.generation import generate_batches
 from capeval.backends.loading import Engine, load, load_shape, load_tokenizer
 from capeval.backends.scoring import Row, score_rows
-from capeval.backends.tokens import encode, encode_pair, encode_pairs, rolling_windows
+from capeval.backends.tokens import encode, encode_all, encode_pairs, rolling_windows
 from capeval.core import Request, RequestKind
 from capeval.errors import BadFileError, MissingError, UsageError, unknown
 
@@ -125,8 +125,8 @@ class HfBackend:
         if len(request.text.encode()) + len(request.continuation.encode()) + _ADDED <= room:
             return 0
         if request.kind == "generate":
-            return max(0, len(encode(tokenizer, request.text)) - room)
-        context, target = encode_pair(tokenizer, request.text, request.continuation, 0, shape.joined)
+            return max(0, len(encode_all(tokenizer, [request.text])[0]) - room)
+        [(context, target)] = encode_pairs(tokenizer, [(request.text, request.continuation)], 0, shape.joined)
         return shape.read(context, target, window)[1]
 
     def pieces(self, text: str) -> list[Piece]:
