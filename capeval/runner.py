@@ -26,7 +26,7 @@ from capeval.digest import digest
 from capeval.errors import UsageError
 from capeval.prompting import Prompt, cut, dropped, prompt, prompting, unfinished
 from capeval.store.files import make_folder
-from capeval.store.journal import Journal, journal_key
+from capeval.store.journal import Journal, journal_keys
 from capeval.store.provenance import made_with
 from capeval.store.runs import Run, folder_name, make_manifest, refuse_foreign, save_run
 from capeval.suites import load_suite
@@ -218,12 +218,12 @@ def answers_to(
     backend: Backend, requests: Sequence[Request], journal: Journal, options: RunOptions
 ) -> tuple[list[Reply], dict[str, int]]:
     """A reply to every request: from the journal, or asked once however often it occurs."""
-    keys = [journal_key(backend.digest, request, backend.numerics) for request in requests]
+    keys = journal_keys(backend.digest, requests, backend.numerics)
     by_key = dict(zip(keys, requests, strict=True))
     replies = journal.find(list(by_key))
     reused = len(replies)
     todo = set(by_key) - replies.keys()
-    with _progress(len(by_key), reused, options) as count:
+    with _progress(len(by_key), reused, options) as count, journal.keeping() as keep:
         for kind in _KINDS:
             names = [key for key, request in by_key.items() if request.kind == kind]
             known = frozenset(i for i, key in enumerate(names) if key not in todo)
@@ -231,7 +231,7 @@ def answers_to(
                 continue
             for batch in getattr(backend, kind)([by_key[key] for key in names], known):
                 fresh = {names[position]: reply for position, reply in batch}
-                journal.keep(fresh)
+                keep(fresh)
                 replies |= fresh
                 count(len(fresh))
     counts = {"requests": len(requests), "distinct": len(by_key), "reused": reused, "asked": len(todo)}
