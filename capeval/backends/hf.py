@@ -10,6 +10,7 @@ its left, as there, but here it is counted (`Reply.cut`).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -181,6 +182,8 @@ def _warm(folder: Path, name: str, digest: str, device: str, dtype: str, encoder
 
 
 def _device(wanted: str) -> str:
+    if wanted == "cpu" or (not wanted and _without_gpu()):
+        return "cpu"
     import torch
 
     if not wanted:
@@ -194,6 +197,15 @@ def _device(wanted: str) -> str:
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"backend 'hf' runs on cpu and cuda, not on '{wanted}'")
     return wanted
+
+
+def _without_gpu() -> bool:
+    """Whether torch could not find a GPU either: no driver's device file. A run that asks nothing then needs no torch.
+
+    CUDA opens /dev/nvidia* (/dev/nvhost*, /dev/nvmap or /dev/nvgpu on Tegra, /dev/dxg under WSL), ROCm /dev/kfd.
+    """
+    files = ("nvidia*", "nvhost*", "nvmap", "nvgpu*", "dxg", "kfd")
+    return sys.platform == "linux" and not any(any(Path("/dev").glob(file)) for file in files)
 
 
 def _dtype(wanted: str, device: str, config: Mapping[str, Any]) -> str:

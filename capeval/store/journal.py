@@ -132,6 +132,17 @@ class Journal:
             if held:
                 write()
 
+    def note(self, key: str, said: str) -> None:
+        """Keep something else that is costly to know again, under a digest of all that decides it."""
+        with _clear_errors(self.path):
+            self.connection.execute("INSERT OR IGNORE INTO notes VALUES (?, ?)", (key, said))
+
+    def noted(self, key: str) -> str | None:
+        """What was noted; None for nothing."""
+        with _clear_errors(self.path):
+            row = self.connection.execute("SELECT said FROM notes WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
     def __len__(self) -> int:
         with _clear_errors(self.path):
             return int(self.connection.execute("SELECT count(*) FROM answers").fetchone()[0])
@@ -148,6 +159,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, {', '.join(_COLUMNS)}) WITHOUT ROWID"
     )
+    connection.execute("CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, said TEXT) WITHOUT ROWID")
     connection.execute(f"PRAGMA user_version={FORMAT}")
 
 
