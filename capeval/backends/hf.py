@@ -21,6 +21,7 @@ from typing import Any
 
 from capeval.backends import BackendSettings, Batch, Known, Piece, checkpoint
 from capeval.backends.generation import generate_batches
+from capeval.backends.imports import import_transformers
 from capeval.backends.loading import Engine, load, load_shape, load_tokenizer
 from capeval.backends.scoring import Row, score_rows
 from capeval.backends.tokens import encode, encode_all, encode_pairs, rolling_windows
@@ -85,7 +86,7 @@ class HfBackend:
         Raises:
             UsageError: when it has none.
         """
-        template = load_tokenizer(self.folder, self.uri, self.digest).chat_template
+        template = self._tokenizer().chat_template
         if not template:
             raise UsageError(
                 f"{self.uri} has no chat template, so it can't be asked through one; leave --chat out, or save a "
@@ -101,7 +102,7 @@ class HfBackend:
         from jinja2 import TemplateError
 
         self.chat_template()
-        tokenizer = load_tokenizer(self.folder, self.uri, self.digest)
+        tokenizer = self._tokenizer()
         form = {"tokenize": False, "add_generation_prompt": add_generation_prompt}
         form["continue_final_message"] = not add_generation_prompt
         try:
@@ -117,7 +118,7 @@ class HfBackend:
         """See `Backend`."""
         if request.kind == "perplexity":
             return 0
-        tokenizer = load_tokenizer(self.folder, self.uri, self.digest)
+        tokenizer = self._tokenizer()
         window, shape = load_shape(self.folder, self.uri, self.digest)
         room = window
         if request.kind == "generate":
@@ -132,7 +133,7 @@ class HfBackend:
 
     def pieces(self, text: str) -> list[Piece]:
         """See `Backend`."""
-        tokenizer = load_tokenizer(self.folder, self.uri, self.digest)
+        tokenizer = self._tokenizer()
         special = set(tokenizer.all_special_ids)
         found = []
         for is_special, run in groupby(encode(tokenizer, text), key=special.__contains__):
@@ -165,7 +166,12 @@ class HfBackend:
         return score_rows(engine, rows, self.batch_tokens, known)
 
     def _engine(self) -> Engine:
+        import_transformers()
         return _warm(self.folder, self.uri, self.digest, self.device, self.numerics["dtype"], self.encoder_decoder)
+
+    def _tokenizer(self) -> Any:
+        import_transformers()
+        return load_tokenizer(self.folder, self.uri, self.digest)
 
 
 def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ several when they come faster than four a second (`keeping`). `python -m benchma
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -113,7 +114,7 @@ class Journal:
         ends the block, everything is written.
         """
         held: dict[str, Reply] = {}
-        written = time.monotonic()
+        written = -math.inf  # the first batch is written at once
 
         def write() -> None:
             nonlocal written
