@@ -45,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() if given is None else nullcontext(str(given)) as place:
         print(f"{'rows a batch':<14} {'keep':>12} {'keeping':>12}   rows a second")
         for size in BATCHES:
-            rows = min(ROWS, 4_000 * size)
+            rows = min(ROWS, 20_000 * size)
             batches = [{key: replies[key] for key in keys[i : i + size]} for i in range(0, rows, size)]
 
             def each(turn: int, batches: list[dict[str, Reply]] = batches, size: int = size) -> None:

@@ -99,8 +99,8 @@ def _asking(command: Any) -> Any:
         click.option("--system", default="", help="System prompt; without --chat it stands before the text."),
         click.option("--shots-as", type=click.Choice(["turns", "text"]), default="turns", show_default=True,
                      help="With --chat: each example its own turn, or all in the question."),
-        click.option("--batch-tokens", type=click.IntRange(min=1), default=16_384, show_default=True,
-                     help="Tokens per batch."),
+        click.option("--batch-tokens", type=click.IntRange(min=0), default=0,
+                     help="Tokens per batch; chosen for model and machine by default."),
         click.option("--seed", default=0, show_default=True, help="Seed of sampled answers."),
     )  # fmt: skip
     for option in reversed(options):
@@ -609,19 +609,21 @@ def data(name: str, as_json: bool) -> int:
 
 
 @cli.command()
+@click.option("--model", default="", metavar="CKPT", help="Also load this checkpoint and say what is chosen for it.")
 @_json
-def doctor(as_json: bool) -> None:
-    """What this machine can run, and what is missing.
+def doctor(model: str, as_json: bool) -> None:
+    """What this machine can run, what is missing, and what the engine chooses.
 
     \b
     capeval doctor
+    capeval doctor --model ./my-checkpoint
     CAPEVAL_DATA=/data capeval doctor --json
     """
     from dataclasses import asdict
 
     from capeval.doctor import doctor as examine
 
-    checks = examine()
+    checks = examine(model)
     if as_json:
         _print_json([asdict(check) for check in checks])
         return

@@ -13,6 +13,9 @@ from importlib import metadata, util
 from pathlib import Path
 
 from capeval import sandbox
+from capeval.backends import BackendSettings, open_backend
+from capeval.backends.cores import half_speed, use_own_cores, wait_asleep
+from capeval.backends.trie.attention import described
 from capeval.errors import CapevalError, MissingError
 from capeval.zoo import load_tree, tree_names
 
@@ -28,9 +31,28 @@ class Check:
     """What to do when it is missing."""
 
 
-def doctor() -> list[Check]:
-    """Look at the machine; no check changes anything."""
-    return [*_core(), *_engines(), _sandbox(), *_data()]
+def doctor(model: str = "") -> list[Check]:
+    """Look at the machine; no check changes anything.
+
+    Args:
+        model: A checkpoint that is to be loaded: what the engine chooses for it.
+
+    Raises:
+        UsageError, BadFileError, MissingError: a model that can't be loaded.
+    """
+    return [*_core(), *_engines(), *(_model(model) if model else ()), _sandbox(), *_data()]
+
+
+def _model(model: str) -> Iterator[Check]:
+    backend = open_backend("hf", model, BackendSettings())
+    backend.load()
+    chosen = dict(backend.chosen)
+    yield Check(what="model", ok=True, found=f"{model} in {backend.numerics['dtype']} on {backend.numerics['device']}")
+    plain = chosen.pop("plain", "")
+    shared = f"one by one: {plain}" if plain else "as a tree: what they share is computed once"
+    yield Check(what="  prompts", ok=True, found=shared)
+    for what, found in chosen.items():
+        yield Check(what=f"  {what}", ok=True, found=found)
 
 
 def _core() -> Iterator[Check]:
@@ -55,10 +77,15 @@ def _engines() -> Iterator[Check]:
         found = metadata.version(package) if util.find_spec(module) else ""
         yield Check(what=package, ok=bool(found), found=found or "not installed", remedy="pip install 'capeval[hf]'")
     if util.find_spec("torch"):
+        wait_asleep()
         import torch
 
         gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        use_own_cores()
         yield Check(what="device", ok=True, found=", ".join(gpus) or f"CPU, {torch.get_num_threads()} threads")
+        yield Check(what="attention", ok=True, found=described("cuda" if gpus else "cpu"))
+        faster = "" if gpus else f"; products in bfloat16 are {half_speed():.1f} times as fast here (--dtype bfloat16)"
+        yield Check(what="dtype", ok=True, found=("the checkpoint's own" if gpus else "float32") + faster)
 
 
 def _sandbox() -> Check:

@@ -60,8 +60,8 @@ class RunOptions:
     """System prompt."""
     shots_as: harness.ShotsAs = "turns"
     """In a chat: every example a question and an answer of its own, or all of them text of the one question."""
-    batch_tokens: int = 16_384
-    """Tokens (padding and room for answers included) that one batch may hold."""
+    batch_tokens: int = 0
+    """Tokens that one batch may hold; 0: as many as the engine finds good on this machine."""
     seed: int = 0
     """Of sampled answers."""
     progress: bool = False
@@ -301,6 +301,7 @@ def _manifest(
         "suite": {"name": suite.name, "digest": suite.digest, "sources": [asdict(s) for s in suite.sources]},
         "contrasts": [list(pair) for pair in suite.contrasts],
         "settings": chosen | {"numerics": dict(backend.numerics)},
+        "engine": dict(backend.chosen),
         "counts": dict(counts),
         "seeds": {"shots": harness.SHOT_SEED, "sampling": options.seed},
         "host": {"platform": platform.platform(), "machine": platform.machine()},

@@ -53,8 +53,8 @@ class BackendSettings:
     """cpu, cuda, cuda:1 …; empty: a GPU when there is one."""
     dtype: str = ""
     """float32, bfloat16 …; empty: float32 on CPU, the checkpoint's own on a GPU."""
-    batch_tokens: int = 16_384
-    """Tokens (padding and room for the answer included) that one batch may hold."""
+    batch_tokens: int = 0
+    """Tokens that one batch may hold; 0: as many as the engine finds good on this machine."""
 
 
 class Backend(Protocol):
@@ -70,6 +70,18 @@ class Backend(Protocol):
     @property
     def refuses(self) -> Mapping[RequestKind, str]:
         """Kinds of requests that have no meaning for this model, each with a sentence's end that says why."""
+        ...
+
+    def load(self) -> None:
+        """Load the weights now, not with the first request."""
+        ...
+
+    @property
+    def chosen(self) -> Mapping[str, str]:
+        """What it has chosen for this model on this machine, in words; nothing before weights are loaded.
+
+        `plain`, when it is there, says why prompts are not evaluated together.
+        """
         ...
 
     def chat(self, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:

@@ -1,19 +1,30 @@
-"""Answers in batches: stop strings that can't fire inside the prompt, end-of-text, a length limit."""
+"""Answers: stop strings that can't fire inside the prompt, end-of-text, a length limit.
+
+They grow side by side in the prefix tree (`trie/`); where a model's keys can't be shared, or settings ask for what only
+transformers' own `generate` does, batch by batch there (`_plainly`).
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from capeval.backends import Batch, Known
 from capeval.backends.architectures import padded
-from capeval.backends.loading import Engine
-from capeval.backends.tokens import encode, pack
+from capeval.backends.loading import PLAIN_TOKENS, Engine
+from capeval.backends.tokens import encode_all, pack
+from capeval.backends.trie.budget import in_halves
+from capeval.backends.trie.errors import not_finite
+from capeval.backends.trie.forward import plainly
+from capeval.backends.trie.pick import Style, style_of
+from capeval.backends.trie.stops import Stops
+from capeval.backends.trie.write import Ask, Manner, write
 from capeval.core import Reply, Request
 from capeval.digest import digest
-from capeval.errors import EngineError, UsageError
+from capeval.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +59,15 @@ class _Stops:
 
 
 def generate_batches(
-    engine: Engine, requests: Sequence[Request], budget: int, known: Known = frozenset()
+    engine: Engine, requests: Sequence[Request], asked: int, known: Known = frozenset()
 ) -> Iterator[Batch]:
-    """Reply to requests of any generation settings, batch by batch, the longest prompts first.
+    """Reply to requests of any generation settings, as soon as their answers have ended.
+
+    Args:
+        engine: A loaded model.
+        requests: What to continue.
+        asked: Tokens that one batch may hold; 0: what was measured.
+        known: Positions that are not asked.
 
     Raises:
         UsageError: settings that transformers does not know, or an answer longer than the window.
@@ -65,17 +82,87 @@ def generate_batches(
                 f"the suite asks for answers of up to {room} tokens, but {engine.name} has positions for "
                 f"{engine.architecture.reach}: choose a suite with shorter answers or a checkpoint with a longer window"
             )
-        prompts = [_prompt(engine, i, requests[i].text, width) for i in group]
-        prompts.sort(key=lambda prompt: (-len(prompt.ids), prompt.ids))
-        # sampled answers go one by one, each from its own seed: a resumed run then says the same
-        limit = 1 if kwargs.get("do_sample") else budget
-        for span in pack([len(prompt.ids) + room for prompt in prompts], limit):
-            batch = [prompts[i] for i in span if prompts[i].position not in known]
-            if not batch:
-                continue
-            if kwargs.get("do_sample"):
-                _seed(requests[batch[0].position])
-            yield _answer(engine, batch, [*until, *_end_texts(engine)], room, kwargs)
+        texts = [requests[i].text for i in group]
+        prompts = [
+            _prompt(engine, i, ids, width) for i, ids in zip(group, encode_all(engine.tokenizer, texts), strict=True)
+        ]
+        job = _Job(engine, _sampling(kwargs), [*until, *_end_texts(engine)], room)
+        style = None if isinstance(engine.forward, str) else style_of(engine.model, job.settings)
+        if style is None:
+            yield from _plainly(job, prompts, requests, asked or PLAIN_TOKENS, known)
+        else:
+            yield from _together(job, style, [p for p in prompts if p.position not in known], requests, asked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What a group of requests has in common."""
+
+    engine: Engine
+    settings: Mapping[str, Any]
+    """transformers' names."""
+    stops: Sequence[str]
+    room: int
+
+    @property
+    def sampled(self) -> bool:
+        return bool(self.settings.get("do_sample"))
+
+
+def _sampling(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's generation settings as transformers wants them."""
+    settings = {"num_beams": 1} | dict(kwargs)
+    if settings["num_beams"] != 1:
+        raise UsageError(
+            f"backend 'hf' writes greedily or samples; it does no beam search (num_beams: {settings['num_beams']})"
+        )
+    if not settings.get("do_sample"):
+        settings.pop("temperature", None)  # 0 means greedy, and transformers wants it left out then
+    return settings
+
+
+def _together(
+    job: _Job, style: Style, prompts: Sequence[_Prompt], requests: Sequence[Request], asked: int
+) -> Iterator[Batch]:
+    """All at once, through the trie; greedy answers to the same tokens are one answer."""
+    askers: dict[Any, list[_Prompt]] = {}
+    for prompt in prompts:
+        key = (tuple(prompt.ids), _seed(requests[prompt.position]) if job.sampled else 0)
+        askers.setdefault(key, []).append(prompt)
+    asks = [Ask(ids=list(ids), draws=_draws(seed, job.room) if job.sampled else None) for ids, seed in askers]
+    groups = list(askers.values())
+    engine = job.engine
+    assert not isinstance(engine.forward, str)
+    stops = Stops(engine.tokenizer, job.stops)
+    manner = Manner(style=style, stops=stops, ends=frozenset(engine.ends), room=job.room)
+    for batch in write(engine.forward, asks, manner, engine.budget(asked)):
+        yield [
+            (prompt.position, _reply(job, tokens, len(tokens), prompt.cut))
+            for number, tokens in batch
+            for prompt in groups[number]
+        ]
+
+
+def _draws(seed: int, room: int) -> Any:
+    """Numbers in [0, 1) that belong to one request, whoever is asked beside it."""
+    import torch
+
+    return torch.rand(room, generator=torch.Generator().manual_seed(seed)).numpy()
+
+
+def _plainly(
+    job: _Job, prompts: Sequence[_Prompt], requests: Sequence[Request], budget: int, known: Known
+) -> Iterator[Batch]:
+    """By transformers' own `generate`, the longest prompts first."""
+    prompts = sorted(prompts, key=lambda prompt: (-len(prompt.ids), prompt.ids))
+    # sampled answers go one by one, each from its own seed: a resumed run then says the same
+    for span in pack([len(prompt.ids) + job.room for prompt in prompts], 1 if job.sampled else budget):
+        batch = [prompts[i] for i in span if prompts[i].position not in known]
+        if not batch:
+            continue
+        if job.sampled:
+            _set_seed(_seed(requests[batch[0].position]))
+        yield in_halves(batch, partial(_answer, job))
 
 
 def _groups(requests: Sequence[Request]) -> dict[str, list[int]]:
@@ -86,59 +173,49 @@ def _groups(requests: Sequence[Request]) -> dict[str, list[int]]:
     return found
 
 
-def _prompt(engine: Engine, position: int, text: str, room: int) -> _Prompt:
-    # an empty prompt still needs a token to start from
-    ids = encode(engine.tokenizer, text) or [engine.prefix]
+def _prompt(engine: Engine, position: int, ids: list[int], room: int) -> _Prompt:
+    ids = ids or [engine.prefix]  # an empty prompt still needs a token to start from
     engine.check_ids(ids)
     return _Prompt(position, ids[-room:], max(0, len(ids) - room))
 
 
-def _answer(
-    engine: Engine, batch: Sequence[_Prompt], stops: Sequence[str], room: int, kwargs: Mapping[str, Any]
-) -> Batch:
+def _answer(job: _Job, batch: Sequence[_Prompt]) -> Batch:
     import torch
 
+    engine = job.engine
     width = max(len(prompt.ids) for prompt in batch)
     device = engine.model.device
     ids, mask = padded([prompt.ids for prompt in batch], engine.pad, device, left=engine.architecture.left)
     begin = engine.architecture.begin(width)
-    criteria = _Stops(engine.tokenizer, stops, begin)
-    try:
-        with torch.no_grad():
-            out = _generate(engine, ids, mask, criteria, room, kwargs)
-    except torch.cuda.OutOfMemoryError as error:
-        raise EngineError(f"the GPU's memory is too small for a batch of {ids.numel()} tokens") from error
+    criteria = _Stops(engine.tokenizer, job.stops, begin)
+    with torch.no_grad():
+        out = _generate(job, ids, mask, criteria)
     rows = out[:, begin:].tolist()
     return [
-        (prompt.position, _reply(engine, row, stops, criteria.ended.get(i, len(row)), room, prompt.cut))
+        (prompt.position, _reply(job, row, criteria.ended.get(i, len(row)), prompt.cut))
         for i, (prompt, row) in enumerate(zip(batch, rows, strict=True))
     ]
 
 
-def _generate(engine: Engine, ids: Any, mask: Any, stops: _Stops, room: int, kwargs: Mapping[str, Any]) -> Any:
+def _generate(job: _Job, ids: Any, mask: Any, stops: _Stops) -> Any:
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
-    sampling = {"num_beams": 1} | dict(kwargs)
-    if sampling["num_beams"] != 1:
-        raise UsageError(
-            f"backend 'hf' writes greedily or samples; it does no beam search (num_beams: {sampling['num_beams']})"
-        )
-    if not sampling.get("do_sample"):
-        sampling.pop("temperature", None)  # 0 means greedy, and transformers wants it left out then
+    engine = job.engine
+    plainly(engine.model)
     try:
         return engine.model.generate(
             input_ids=ids,
             attention_mask=mask,
-            max_new_tokens=room,
+            max_new_tokens=job.room,
             eos_token_id=list(engine.ends) or None,
             forced_eos_token_id=None,  # BART's: an answer that the limit cut would look finished
             pad_token_id=engine.pad,
             stopping_criteria=StoppingCriteriaList([stops]),
             logits_processor=LogitsProcessorList([_refuse_nan(engine.name)]),
-            **sampling,
+            **job.settings,
         )
     except (ValueError, TypeError) as error:
-        raise UsageError(f"transformers refuses the generation settings {sampling}: {error}") from error
+        raise UsageError(f"transformers refuses the generation settings {dict(job.settings)}: {error}") from error
 
 
 def _refuse_nan(name: str) -> Any:
@@ -146,17 +223,16 @@ def _refuse_nan(name: str) -> Any:
         import torch
 
         if not bool(torch.isfinite(scores.amax(dim=-1)).all()):
-            raise EngineError(
-                f"{name} gives NaN or infinite logits: its weights are damaged, or overflow in this dtype"
-            )
+            raise not_finite(name)
         return scores
 
     return check
 
 
-def _reply(engine: Engine, row: list[int], stops: Sequence[str], length: int, room: int, cut: int) -> Reply:
+def _reply(job: _Job, row: list[int], length: int, cut: int) -> Reply:
     """One row's tokens (padded after its end) → text before the first stop string, and why it ended."""
-    ended = length < len(row) or length < room
+    engine, stops = job.engine, job.stops
+    ended = length < len(row) or length < job.room
     for n, token in enumerate(row[:length], start=1):
         if token in engine.ends:
             ended, length = True, n
@@ -174,7 +250,11 @@ def _end_texts(engine: Engine) -> list[str]:
     return [end] if end else []
 
 
-def _seed(request: Request) -> None:
+def _seed(request: Request) -> int:
+    return int(digest(request.seed, request.sample, request.text), 16) % 2**63
+
+
+def _set_seed(seed: int) -> None:
     import torch
 
-    torch.manual_seed(int(digest(request.seed, request.sample, request.text), 16) % 2**63)
+    torch.manual_seed(seed)

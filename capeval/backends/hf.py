@@ -1,9 +1,9 @@
-"""Transformers: checkpoints in HF format, on CPU or one GPU. Right first; fast engines come beside it.
+"""Transformers: checkpoints in HF format, on CPU or one GPU.
 
     capeval run --backend hf --model ./checkpoint --suite smoke --device cpu --dtype float32
 
 Safetensors only, no remote code. Token rules are in `tokens.py`, what is checked before loading in `checkpoint.py`, how
-the two kinds of models differ in `architectures.py`.
+the two kinds of models differ in `architectures.py`, how prompts are evaluated together in `trie/`.
 Greedy answers and log-probabilities equal those of lm-eval's own `hf` model; a prompt that does not fit loses tokens on
 its left, as there, but here it is counted (`Reply.cut`).
 """
@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from capeval.backends import BackendSettings, Batch, Known, Piece, checkpoint
+from capeval.backends.cores import wait_asleep
 from capeval.backends.generation import generate_batches
 from capeval.backends.imports import import_transformers
 from capeval.backends.loading import Engine, load, load_shape, load_tokenizer
@@ -28,12 +28,16 @@ from capeval.backends.tokens import encode, encode_all, encode_pairs, rolling_wi
 from capeval.core import Request, RequestKind
 from capeval.errors import BadFileError, MissingError, UsageError, unknown
 
+ENGINE = "trie 1"
+"""Changes when sums are done in another order: answers of one engine don't resume another's run."""
 _ADDED = 8
 """Tokens that a tokenizer may add to a text (BOS, EOS, a leading space), at most."""
 _NO_PERPLEXITY = (
     "is an encoder-decoder: its decoder answers a prompt, so a text by itself (perplexity, bits per byte) has no "
     "probability under it that could be compared with a decoder-only model's"
 )
+_LOADED: dict[tuple[str, ...], Engine] = {}
+"""At most one."""
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
@@ -56,6 +60,7 @@ class HfBackend:
         Raises:
             UsageError, BadFileError, MissingError: see `checkpoint.find` and `checkpoint.check`.
         """
+        wait_asleep()
         folder = checkpoint.find(model, settings.revision)
         config = checkpoint.check(folder, model)
         device = _device(settings.device)
@@ -64,6 +69,7 @@ class HfBackend:
             digest=checkpoint.fingerprint(folder),
             numerics={
                 "backend": "hf",
+                "engine": ENGINE,
                 "dtype": _dtype(settings.dtype, device, config),
                 "device": device.partition(":")[0],
                 "torch": metadata.version("torch"),
@@ -79,6 +85,21 @@ class HfBackend:
     def refuses(self) -> Mapping[RequestKind, str]:
         """See `Backend`."""
         return {"perplexity": _NO_PERPLEXITY} if self.encoder_decoder else {}
+
+    def load(self) -> None:
+        """See `Backend`."""
+        self._engine()
+
+    @property
+    def chosen(self) -> Mapping[str, str]:
+        """See `Backend`."""
+        engine = _LOADED.get(self._key())
+        return engine.chosen(self.batch_tokens) if engine else {}
+
+    def counts(self) -> dict[str, int]:
+        """Tokens since the weights were loaded: `forwarded` through the model, `distinct` in the tries of prompts."""
+        engine = _LOADED.get(self._key())
+        return {} if engine is None or isinstance(engine.forward, str) else asdict(engine.forward.counts)
 
     def chat_template(self) -> str:
         """The tokenizer's chat template.
@@ -166,8 +187,24 @@ class HfBackend:
         return score_rows(engine, rows, self.batch_tokens, known)
 
     def _engine(self) -> Engine:
-        import_transformers()
-        return _warm(self.folder, self.uri, self.digest, self.device, self.numerics["dtype"], self.encoder_decoder)
+        """The loaded model; the last one stays: several suites of one checkpoint load it once."""
+        key = self._key()
+        if key not in _LOADED:
+            _LOADED.clear()
+            import_transformers()
+            dtype = self.numerics["dtype"]
+            _LOADED[key] = load(
+                self.folder,
+                self.uri,
+                self.digest,
+                device=self.device,
+                dtype=dtype,
+                encoder_decoder=self.encoder_decoder,
+            )
+        return _LOADED[key]
+
+    def _key(self) -> tuple[str, ...]:
+        return (str(self.folder), self.uri, self.digest, self.device, self.numerics["dtype"])
 
     def _tokenizer(self) -> Any:
         import_transformers()
@@ -179,12 +216,6 @@ def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
     system = "\n\n".join(m["content"].strip() for m in messages if m["role"] == "system")
     first, *rest = [m for m in messages if m["role"] != "system"]
     return [{**first, "content": f"{system}\n\n{first['content']}"}, *rest] if system else [first, *rest]
-
-
-@lru_cache(maxsize=1)
-def _warm(folder: Path, name: str, digest: str, device: str, dtype: str, encoder_decoder: bool) -> Engine:
-    """The last model stays loaded: several suites of one checkpoint load it once."""
-    return load(folder, name, digest, device=device, dtype=dtype, encoder_decoder=encoder_decoder)
 
 
 def _device(wanted: str) -> str:

@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from capeval.backends.architectures import Architecture, architecture_of
+from capeval.backends.cores import use_own_cores
 from capeval.backends.tokens import window_of
+from capeval.backends.trie.attention import described
+from capeval.backends.trie.budget import Budget, measure
+from capeval.backends.trie.forward import Forward
+from capeval.backends.trie.share import try_sharing
 from capeval.errors import BadFileError, CapevalError, EngineError, UsageError
+
+PLAIN_TOKENS = 16_384
+"""Of one batch on the plain path, padding and room for answers included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +40,28 @@ class Engine:
     pad: int
     rows: int
     """Tokens that the model has embeddings for."""
+    forward: Forward | str
+    """How prompts share what they begin with; or why they can't: the end of a sentence that begins with the name."""
+
+    def budget(self, asked: int) -> Budget:
+        """What one batch may hold; `asked` tokens at most, when that is not 0."""
+        if isinstance(self.forward, str):
+            return Budget(tokens=asked or PLAIN_TOKENS)
+        return _measured(self.forward, self.rows, asked)
+
+    def chosen(self, asked: int) -> dict[str, str]:
+        """What was chosen for this model on this machine, in words; `plain` says why the trie is not used."""
+        import torch
+
+        threads = {"threads": str(torch.get_num_threads())}
+        if isinstance(self.forward, str):
+            return {"plain": f"{self.name} {self.forward}"} | threads
+        budget = self.budget(asked)
+        return threads | {
+            "attention": described(self.model.device.type),
+            "batch": f"{budget.tokens:,} tokens",
+            "answers": f"up to {budget.rows:,} side by side, with keys of {budget.kept:,} tokens",
+        }
 
     def check_ids(self, ids: list[int]) -> None:
         """Refuse a token that the weights don't know.
@@ -91,6 +121,8 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str, encod
     """
     import torch
 
+    if device == "cpu":
+        use_own_cores()
     tokenizer = load_tokenizer(folder, name, digest)
     model = _model(folder, name, getattr(torch, dtype), encoder_decoder)
     try:
@@ -109,6 +141,9 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str, encod
     prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if prefix is None:
         raise BadFileError(f"the tokenizer of {name} names neither a BOS nor an end-of-text token, so it can't score")
+    rows = model.get_input_embeddings().num_embeddings
+    with _quiet():
+        forward = "is an encoder-decoder" if encoder_decoder else try_sharing(model, name, rows)
     pad = next((t for t in (tokenizer.pad_token_id, tokenizer.unk_token_id, *ends) if t is not None), 0)
     return Engine(
         name=name,
@@ -119,8 +154,14 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str, encod
         prefix=prefix,
         ends=tuple(dict.fromkeys(ends)),
         pad=pad,
-        rows=model.get_input_embeddings().num_embeddings,
+        rows=rows,
+        forward=forward,
     )
+
+
+@lru_cache(maxsize=1)
+def _measured(forward: Forward, vocabulary: int, asked: int) -> Budget:
+    return measure(forward, vocabulary, asked)
 
 
 def _model(folder: Path, name: str, dtype: Any, encoder_decoder: bool) -> Any:

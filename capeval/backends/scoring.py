@@ -1,16 +1,23 @@
-"""Log-probabilities of given tokens: one forward pass a batch, logits only where something is scored."""
+"""Log-probabilities of given tokens: requests → parts → scores → replies.
+
+Parts are scored by the prefix tree (`trie/`); where a model's keys can't be shared, batch by batch (`_plainly`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from capeval.backends import Batch, Known
 from capeval.backends.loading import Engine
 from capeval.backends.tokens import Pair, pack
+from capeval.backends.trie.budget import Budget, in_halves
+from capeval.backends.trie.score import Score, log_probabilities, score
 from capeval.core import Reply
-from capeval.errors import EngineError
 
 _LOGITS_PER_TOKEN = 8_192
 """One scored token costs as much of the batch budget as its vocabulary over this: logits are what fills the memory."""
@@ -35,8 +42,14 @@ class _Part:
     cut: int
 
 
-def score_rows(engine: Engine, rows: Sequence[Row], budget: int, known: Known = frozenset()) -> Iterator[Batch]:
+def score_rows(engine: Engine, rows: Sequence[Row], asked: int, known: Known = frozenset()) -> Iterator[Batch]:
     """Reply to each row as soon as all its parts are scored.
+
+    Args:
+        engine: A loaded model.
+        rows: Requests.
+        asked: Tokens that one batch may hold; 0: what was measured.
+        known: Positions that take part in how batches are cut, and are not scored.
 
     Raises:
         EngineError: NaN logits, or not enough memory.
@@ -47,17 +60,27 @@ def score_rows(engine: Engine, rows: Sequence[Row], budget: int, known: Known = 
         yield fresh
     refused = {position for position, _ in replies}
     rows = [row for row in rows if row.position not in refused]
-    done: dict[int, list[tuple[float, bool, int, int]]] = {row.position: [] for row in rows}
+    parts = list(_parts(engine, rows))
+    done: dict[int, list[tuple[Score, _Part]]] = {row.position: [] for row in rows}
     wanted = {row.position: len(row.pairs) for row in rows}
-    for batch in _batches(engine, rows, budget):
-        parts = [part for part in batch if part.row not in known]
-        if not parts:
-            continue
-        for part, (logprob, greedy) in zip(parts, _score(engine, parts), strict=True):
-            done[part.row].append((logprob, greedy, len(part.target), part.cut))
-        finished = [row for row in dict.fromkeys(p.row for p in parts) if len(done[row]) == wanted[row]]
+    for batch in _scored(engine, parts, engine.budget(asked), known):
+        for number, found in batch:
+            done[parts[number].row].append((found, parts[number]))
+        touched = dict.fromkeys(parts[number].row for number, _ in batch)
+        finished = [row for row in touched if len(done[row]) == wanted[row]]
         if finished:
             yield [(row, _reply(done.pop(row))) for row in finished]
+
+
+def _scored(engine: Engine, parts: Sequence[_Part], budget: Budget, known: Known) -> Iterator[list[tuple[int, Score]]]:
+    """(part, score), in batches that don't depend on what is known."""
+    wanted = [number for number, part in enumerate(parts) if part.row not in known]
+    if not wanted:
+        return iter(())
+    if isinstance(engine.forward, str):
+        return _plainly(engine, parts, budget.tokens, frozenset(wanted))
+    inputs, targets = [part.inputs for part in parts], [part.target for part in parts]
+    return score(engine.forward, inputs, targets, budget, wanted)
 
 
 def _problem(row: Row, reach: int) -> Reply | None:
@@ -72,49 +95,46 @@ def _problem(row: Row, reach: int) -> Reply | None:
     return None
 
 
-def _batches(engine: Engine, rows: Sequence[Row], budget: int) -> Iterator[list[_Part]]:
-    parts = []
+def _parts(engine: Engine, rows: Sequence[Row]) -> Iterator[_Part]:
     for row in rows:
         for context, target in row.pairs:
             engine.check_ids(context + target)
             inputs, cut = engine.architecture.read(context, target, engine.window)
-            parts.append(_Part(row.position, inputs, target, cut))
+            yield _Part(row.position, inputs, target, cut)
+
+
+def _plainly(
+    engine: Engine, parts: Sequence[_Part], budget: int, wanted: frozenset[int]
+) -> Iterator[list[tuple[int, Score]]]:
+    """One forward pass a batch, the longest parts first."""
     logits = max(1, engine.rows / _LOGITS_PER_TOKEN)
-    parts.sort(key=lambda part: (-_cost(part, logits), part.inputs))
-    for span in pack([_cost(part, logits) for part in parts], budget):
-        yield [parts[i] for i in span]
+    costs = [max(len(part.inputs), int(len(part.target) * logits)) for part in parts]
+    order = sorted(range(len(parts)), key=lambda number: (-costs[number], parts[number].inputs))
+    for span in pack([costs[number] for number in order], budget):
+        batch = [order[i] for i in span if order[i] in wanted]
+        if batch:
+            scores = in_halves([parts[number] for number in batch], partial(_pass, engine))
+            yield list(zip(batch, scores, strict=True))
 
 
-def _cost(part: _Part, logits: float) -> int:
-    return max(len(part.inputs), int(len(part.target) * logits))
-
-
-def _score(engine: Engine, parts: Sequence[_Part]) -> list[tuple[float, bool]]:
-    """(log-probability, whether greedy) of each part's target."""
+def _pass(engine: Engine, parts: Sequence[_Part]) -> list[Score]:
     import torch
 
-    try:
-        with torch.inference_mode():
-            inputs, targets = [part.inputs for part in parts], [part.target for part in parts]
-            logits = engine.architecture.logits(engine.model, inputs, targets, engine.pad)
-            return [_one(engine, rows.float(), target) for rows, target in zip(logits, targets, strict=True)]
-    except torch.cuda.OutOfMemoryError as error:
-        tokens = len(parts) * max(len(part.inputs) for part in parts)
-        raise EngineError(f"the GPU's memory is too small for a batch of {tokens} tokens") from error
+    with torch.inference_mode():
+        inputs, targets = [part.inputs for part in parts], [part.target for part in parts]
+        logits = engine.architecture.logits(engine.model, inputs, targets, engine.pad)
+        return [_one(rows, target, engine.name) for rows, target in zip(logits, targets, strict=True)]
 
 
-def _one(engine: Engine, rows: Any, target: list[int]) -> tuple[float, bool]:
-    import torch
-
-    if not bool(torch.isfinite(rows.amax(dim=-1)).all()):
-        raise EngineError(
-            f"{engine.name} gives NaN or infinite logits: its weights are damaged, or overflow in this dtype"
-        )
-    wanted = torch.tensor(target, device=rows.device)
-    logprob = torch.log_softmax(rows, dim=-1).gather(1, wanted[:, None]).sum()
-    return float(logprob), bool((rows.argmax(dim=-1) == wanted).all())
+def _one(rows: Any, target: list[int], name: str) -> Score:
+    logprobs, greedy = log_probabilities(rows, np.arange(len(target)), target, name)
+    return Score(sum(logprobs), all(greedy))
 
 
-def _reply(parts: list[tuple[float, bool, int, int]]) -> Reply:
-    logprobs, greedy, lengths, cuts = zip(*parts, strict=True)
-    return Reply(logprob=sum(logprobs), greedy=all(greedy), n_tokens=sum(lengths), cut=sum(cuts))
+def _reply(parts: Sequence[tuple[Score, _Part]]) -> Reply:
+    return Reply(
+        logprob=sum(score.logprob for score, _ in parts),
+        greedy=all(score.greedy for score, _ in parts),
+        n_tokens=sum(len(part.target) for _, part in parts),
+        cut=sum(part.cut for _, part in parts),
+    )

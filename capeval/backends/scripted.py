@@ -62,6 +62,14 @@ class ScriptedBackend:
         """Nothing."""
         return {}
 
+    def load(self) -> None:
+        """Nothing."""
+
+    @property
+    def chosen(self) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
+
     def chat_template(self) -> str:
         """One line per message."""
         return "{role}: {content}"

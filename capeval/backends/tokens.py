@@ -105,7 +105,7 @@ def rolling_windows(tokenizer: Any, text: str, prefix: int, window: int) -> list
         prefix: Token that the first one follows (BOS).
         window: Tokens that the model can read.
     """
-    ids = tokenizer.encode(text, add_special_tokens=False, verbose=False)
+    ids = encoder_of(tokenizer)([(text, False)])[0].tolist()
     ids = ids[1:] if ids[:1] == [prefix] else ids
     pairs = [([prefix], ids[:window])] if ids else []
     for start in range(window, len(ids), window):

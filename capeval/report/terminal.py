@@ -126,7 +126,9 @@ def print_run(run: Run, seen: Trace, console: Console) -> None:
     lines(console, cells, align="lrrrll", head=True)
     told = run.manifest
     notes = (dropped_notes(told.get("dropped")), cut_notes(told.get("cut")), unfinished_notes(told.get("unfinished")))
-    for note in (*(note for some in notes for note in some), *_failures(run.records)):
+    plain = told.get("engine", {}).get("plain")
+    slow = [f"prompts were evaluated one by one, not as a tree: {clean(plain)}"] if plain else []
+    for note in (*(note for some in notes for note in some), *_failures(run.records), *slow):
         say(console, (f"! {note}", ""))
     _say_rungs(console, seen.rungs)
     _say_calibration(console, seen.calibration)

@@ -13,27 +13,29 @@ from capeval.core import Request
 from capeval.harness import Form, prepare, requests_of
 from capeval.suites import load_suite
 
-BOS, PAD = 0, 2
+BOS = 0
 TURNS = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
 TEMPLATES = {"document": "", "template": TURNS, "template with BOS": "{{ bos_token }}" + TURNS}
 KINDS = ("generate", "loglikelihood", "perplexity")
 
 
-def read_by_the_model(backend, kind: str, requests: Sequence[Request]) -> list[list[int]]:
-    """Rows of the forward passes, without padding and without the answers' single tokens."""
-    rows: list[list[int]] = []
+def read_by_the_model(backend, kind: str, requests: Sequence[Request]) -> list[tuple[int, int]]:
+    """(position, token) of everything that the model reads, without the tokens of its own answers."""
+    read: list[tuple[int, int]] = []
 
     def look(model, args, kwargs) -> None:
-        ids = args[0] if args else kwargs["input_ids"]
-        if kind != "generate" or ids.shape[1] > 1:
-            rows.extend([token for token in row if token != PAD] for row in ids.tolist())
+        ids, positions = kwargs["input_ids"][0].tolist(), kwargs["position_ids"][0].tolist()
+        if kind != "generate" or len(kwargs["logits_to_keep"]) < len(ids):
+            read.extend(zip(positions, ids, strict=True))
 
-    hook = backend._engine().model.register_forward_pre_hook(look, with_kwargs=True)
+    engine = backend._engine()
+    engine.budget(0)  # measured once, by reading numbers that are no prompt
+    hook = engine.model.register_forward_pre_hook(look, with_kwargs=True)
     try:
         assert list(getattr(backend, kind)(requests))
     finally:
         hook.remove()
-    return rows
+    return read
 
 
 @pytest.mark.parametrize("form", TEMPLATES)
@@ -48,11 +50,11 @@ def test_rows_begin_with_one_bos_or_have_none(
     shown = Form(chat=backend.chat, template=backend.chat_template()) if TEMPLATES[form] else Form()
     asked = requests_of(prepare(load_suite("smoke"), shown, limit=2))
     for kind in KINDS:
-        rows = read_by_the_model(backend, kind, [r for r in asked if r.kind == kind])
+        read = read_by_the_model(backend, kind, [r for r in asked if r.kind == kind])
         # a text that is scored from its first token on needs something before it
         wanted = adds or form == "template with BOS" or kind == "perplexity"
-        assert rows and all(row.count(BOS) == wanted for row in rows), (kind, rows[0][:5])
-        assert all(row[0] == BOS for row in rows if wanted), kind
+        assert read and {at for at, token in read if token == BOS} == ({0} if wanted else set()), kind
+        assert {token for at, token in read if at == 0} == {BOS} or not wanted, kind
 
 
 @pytest.mark.parametrize("folder", ["tiny_checkpoint", "bos_checkpoint"])
@@ -61,4 +63,4 @@ def test_an_empty_prompt_is_one_bos(folder: str, request: pytest.FixtureRequest)
     ids = backend._engine().tokenizer.encode("Rain and sun", add_special_tokens=False)
     for text in ("Rain and sun", "<s>Rain and sun"):
         asked = Request(kind="loglikelihood", text="", continuation=text)
-        assert read_by_the_model(backend, "loglikelihood", [asked]) == [[BOS, *ids[:-1]]]
+        assert read_by_the_model(backend, "loglikelihood", [asked]) == list(enumerate([BOS, *ids[:-1]]))

@@ -11,6 +11,7 @@ import torch
 
 from capeval.backends import BackendSettings, open_backend
 from capeval.backends.tokens import encode, encode_pair, pack, rolling_windows
+from capeval.backends.trie.forward import plainly
 from capeval.core import Reply, Request
 from capeval.errors import BadFileError, CapevalError, EngineError, MissingError, UsageError
 
@@ -88,6 +89,7 @@ def test_log_probabilities_are_those_of_a_plain_forward_pass(tiny_checkpoint: Pa
     )
     context = engine.tokenizer.encode("The capital of Peru")
     ids = engine.tokenizer.encode("The capital of Peru is Lima")
+    plainly(engine.model)
     with torch.no_grad():
         logprobs = engine.model(torch.tensor([ids])).logits[0].log_softmax(-1)
     wanted = sum(float(logprobs[i - 1, ids[i]]) for i in range(len(context), len(ids)))

@@ -17,8 +17,8 @@ from capeval.backends.trie.errors import NotShareable
 NAME = "capeval_trie"
 """Under which transformers finds this attention (`AttentionInterface`)."""
 
-_SMALL = 128
-"""Up to so many keys plain products beat the fused CPU kernel on two threads (`python -m benchmarks.attention`)."""
+CAUSAL = "causal"
+
 _CALM = ("dropout", "is_causal", "position_ids", "cache_position", "use_cache", "output_attentions", "layer_idx")
 """Arguments of an attention module that change nothing here."""
 
@@ -37,8 +37,12 @@ class Rules:
 class Pass(Protocol):
     """One forward pass: knows which tokens read which keys, and keeps keys where somebody will continue them."""
 
-    def attend(self, layer: int, q: Any, k: Any, v: Any, rules: Rules) -> Any:
-        """Queries, keys, values (heads, tokens, size) of one layer → what each token read, (tokens, heads, size)."""
+    def attend(self, layer: int, q: Any, k: Any, v: Any, rules: Rules) -> tuple[Any, Any]:
+        """Queries, keys, values (heads, tokens, size) of one layer → what each token read.
+
+        Returns:
+            ((tokens, heads, size), log-sum-exp of the scores: (tokens, heads)).
+        """
         ...
 
 
@@ -51,22 +55,23 @@ class _Running:
 _RUNNING: ContextVar[_Running | None] = ContextVar("running", default=None)
 
 
-def attention(
-    module: Any, query: Any, key: Any, value: Any, attention_mask: Any = None, scaling: float | None = None,
-    sliding_window: int | None = None, softcap: float | None = None, s_aux: Any = None, **more: Any,
-) -> tuple[Any, None]:  # fmt: skip
-    """What transformers calls in every layer: (1, heads, tokens, size) each → ((1, tokens, heads, size), no weights)."""
+def attention(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **asked: Any) -> tuple[Any, None]:
+    """What transformers calls in every layer: (1, heads, tokens, size) each → ((1, tokens, heads, size), None)."""
     running = _RUNNING.get()
     if running is None:
         raise RuntimeError("capeval's attention was called outside of a pass")
-    odd = [name for name, given in more.items() if given is not None and name not in _CALM]
+    known = {name: asked.pop(name, None) for name in ("scaling", "sliding_window", "softcap", "s_aux")}
+    odd = [name for name, given in asked.items() if given is not None and given is not False and name not in _CALM]
     if odd or attention_mask is not None or query.shape[0] != 1 or query.shape[2] != key.shape[2]:
         raise NotShareable(f"its attention asks for {', '.join(odd) or 'keys or masks of its own'}")
-    rules = Rules(scale=scaling or query.shape[-1] ** -0.5, window=sliding_window, cap=softcap)
+    scale = known["scaling"] or query.shape[-1] ** -0.5
+    rules = Rules(scale=scale, window=known["sliding_window"], cap=known["softcap"])
     layer, running.layers = running.layers, running.layers + 1
-    if s_aux is not None:
-        raise NotShareable("its attention has sinks")
-    return running.work.attend(layer, query[0], key[0], value[0], rules)[None], None
+    out, lse = running.work.attend(layer, query[0], key[0], value[0], rules)
+    if (sinks := known["s_aux"]) is not None:
+        # a sink is one more score per head that nothing is read for (gpt-oss)
+        out = out * (lse - sinks.to(lse.dtype)).sigmoid_().unsqueeze(-1).to(out.dtype)
+    return out[None], None
 
 
 class running:  # noqa: N801 (a context manager)
@@ -83,9 +88,7 @@ class running:  # noqa: N801 (a context manager)
         _RUNNING.reset(self._token)
 
 
-def read(
-    q: Any, k: Any, v: Any, rules: Rules, *, causal: bool = False, mask: Any = None, blind: bool = False
-) -> tuple[Any, Any]:
+def read(q: Any, k: Any, v: Any, rules: Rules, mask: Any = None, blind: bool = False) -> tuple[Any, Any]:
     """Scaled dot-product attention that also says how much there was to read.
 
     Args:
@@ -93,31 +96,39 @@ def read(
         k: (rows, key heads, keys, size); heads is a multiple of key heads.
         v: (rows, key heads, keys, value size).
         rules: Of the layer; its window is the mask's business.
-        causal: Token i reads keys 0 … i.
-        mask: Added to the scores, (rows or 1, 1, tokens, keys); 0 or -inf.
+        mask: Added to the scores, (rows or 1, 1, tokens, keys); 0 or -inf. `CAUSAL`: token i reads keys 0 … i.
         blind: Some tokens may see no key: what they read weighs nothing (-inf), which the fused kernels don't say.
 
     Returns:
         (what was read: (rows, heads, tokens, value size); log-sum-exp of the scores: (rows, heads, tokens)).
     """
-    small = q.device.type == "cpu" and k.shape[2] <= _SMALL
-    if rules.cap is None and q.shape[-1] == v.shape[-1] and not small and not blind:
-        return _fused(q, k, v, rules.scale, causal, mask)
-    return _plain(q, k, v, rules, causal, mask)
+    # for one token a row the products are vector times matrix, which the fused CPU kernel does not do any faster
+    # (`python -m benchmarks.attention`)
+    step = q.device.type == "cpu" and q.shape[2] == 1
+    if rules.cap is None and q.shape[-1] == v.shape[-1] and not step and not blind:
+        return _fused(q, k, v, rules.scale, mask)
+    return _plain(q, k, v, rules, mask)
 
 
-def join(first: tuple[Any, Any], second: tuple[Any, Any]) -> Any:
-    """What was read from two sets of keys together; each (read, log-sum-exp), without or with a last dimension."""
+def described(device: str) -> str:
+    """The kernels of a device, in words."""
+    if device == "cpu":
+        return "torch's fused CPU kernel, plain products for a row's own keys in steps"
+    return "torch's flash kernel in half precision, its memory-efficient one with masks or in float32"
+
+
+def join(first: tuple[Any, Any], second: tuple[Any, Any]) -> tuple[Any, Any]:
+    """What was read from two sets of keys together; each (read: (…, size), log-sum-exp: (…))."""
     weight = (second[1] - first[1]).sigmoid_().unsqueeze(-1).to(first[0].dtype)
-    return first[0].lerp(second[0], weight)
+    return first[0].lerp(second[0], weight), first[1].logaddexp(second[1])
 
 
-def _fused(q: Any, k: Any, v: Any, scale: float, causal: bool, mask: Any) -> tuple[Any, Any]:
+def _fused(q: Any, k: Any, v: Any, scale: float, mask: Any) -> tuple[Any, Any]:
     """The kernels behind `scaled_dot_product_attention`, asked for the log-sum-exp, which its front keeps to itself."""
     import torch
 
-    if mask is not None:
-        mask = mask.to(q.dtype)
+    causal = isinstance(mask, str)
+    mask = None if causal or mask is None else mask.to(q.dtype)
     if q.device.type == "cpu":
         kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         read, lse = kernel(q, k, v, 0.0, causal, attn_mask=mask, scale=scale)
@@ -136,7 +147,7 @@ def _fused(q: Any, k: Any, v: Any, scale: float, causal: bool, mask: Any) -> tup
     return found[0], found[1][..., : q.shape[2]]
 
 
-def _plain(q: Any, k: Any, v: Any, rules: Rules, causal: bool, mask: Any) -> tuple[Any, Any]:
+def _plain(q: Any, k: Any, v: Any, rules: Rules, mask: Any) -> tuple[Any, Any]:
     """Products and a softmax, in the dtype of the model with sums in float32."""
     import torch
 
@@ -148,7 +159,7 @@ def _plain(q: Any, k: Any, v: Any, rules: Rules, causal: bool, mask: Any) -> tup
     scores = scores.float() if scores.element_size() < 4 else scores
     if rules.cap is not None:
         scores = torch.tanh(scores / rules.cap) * rules.cap
-    if causal:
+    if isinstance(mask, str):
         mask = torch.full((tokens, keys), -torch.inf, device=q.device).triu_(1)
     if mask is not None:
         scores += mask

@@ -9,7 +9,7 @@ Nothing here knows a model: integers in, integers out. `README.md` beside this f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int32]
 NO_TRUNK = -1
 
-_FLAT = 256
+FLAT = 256
 """A subtree of at most so many tokens is forwarded as one piece: its square of scores costs next to nothing."""
 _WASTE = 4
 """A larger one is, while its square holds at most so many times the scores that are needed (a plain chain: twice)."""
@@ -45,6 +45,9 @@ class Piece:
 
     places: Ints
     """In the forest."""
+    tokens: Ints
+    depths: Ints
+    """As in the forest."""
     exits: Ints
     """As `Forest.exits`, within this piece."""
     continues: int = NO_TRUNK
@@ -93,10 +96,14 @@ def grow(sequences: Sequence[Sequence[int]], tails: Sequence[int]) -> Forest:
     return Forest(tokens=tokens[:n], depths=depths[:n], exits=exits[:n], tails=found)
 
 
-def cut(forest: Forest) -> list[Piece]:
+def cut(forest: Forest, flat: int = FLAT) -> list[Piece]:
     """Pieces that hold every token of a forest, and each trunk before what continues it.
 
-    Few tokens are in more than one piece (`_REPEATED`). Pieces that continue the same trunk stand together.
+    Few tokens are in more than one piece (`_REPEATED`).
+
+    Args:
+        forest: What `grow` gave.
+        flat: Tokens that a subtree may always have to be one piece; 0: whatever branches begins with a trunk.
     """
     pieces: list[Piece] = []
     trunks = 0
@@ -109,7 +116,7 @@ def cut(forest: Forest) -> list[Piece]:
         for child in children(forest, start, end):
             stop = int(forest.exits[child])
             chain = _chain(forest, child)
-            if chain == stop or _is_compact(forest, sums, child, len(carried)):
+            if chain == stop or (flat and _is_compact(forest, sums, child, len(carried), flat)):
                 pieces.append(_piece(forest, carried, child, stop, trunk))
                 continue
             shared = np.concatenate([carried, np.arange(child, chain, dtype=np.int32)])
@@ -117,27 +124,24 @@ def cut(forest: Forest) -> list[Piece]:
             if len(shared) * branches <= _REPEATED * (stop - chain):
                 below.append((chain, stop, trunk, shared))
                 continue
-            exits = np.full(len(shared), len(shared), dtype=np.int32)
-            pieces.append(Piece(places=shared, exits=exits, continues=trunk, makes=trunks))
+            pieces.append(_straight(forest, shared, trunk, trunks))
             below.append((chain, stop, trunks, nothing))
             trunks += 1
         todo += reversed(below)
     return pieces
 
 
-def chains(sequences: Sequence[Sequence[int]], least: int, together: int) -> tuple[list[Piece], Forest]:
-    """As `cut`, with a piece of its own for every sequence: answers grow on each.
+def chains(forest: Forest, least: int, together: int) -> list[Piece]:
+    """As `cut`, with a piece of its own for every sequence that the forest was grown from: answers grow on each.
 
     Args:
-        sequences: Token ids; distinct.
+        forest: What `grow` gave for distinct sequences and tails of 1.
         least: Tokens that a trunk must have at least: every one costs an extra product at each step.
         together: Sequences that must share a trunk at least.
 
     Returns:
-        The pieces (one for each sequence, in depth-first order, after the trunks they need) and the forest; the last
-        of a sequence's piece's `places` is its tail's.
+        Pieces, each after the trunk that it needs; the last of a sequence's piece's `places` is its tail's.
     """
-    forest = grow(sequences, [1] * len(sequences))
     leaves = np.zeros(len(forest.tokens) + 1, dtype=np.int64)
     for tail in forest.tails:
         leaves[tail[0] + 1] += 1
@@ -155,17 +159,17 @@ def chains(sequences: Sequence[Sequence[int]], least: int, together: int) -> tup
             shared = np.concatenate([carried, np.arange(child, chain, dtype=np.int32)])
             ending = chain - 1 in ends
             if ending:
-                pieces.append(_straight(shared, trunk))
+                pieces.append(_straight(forest, shared, trunk))
             if chain == stop:
                 continue
             if len(shared) >= least and leaves[stop] - leaves[child] - ending >= together:
-                pieces.append(_straight(shared, trunk, trunks))
+                pieces.append(_straight(forest, shared, trunk, trunks))
                 below.append((chain, stop, trunks, nothing))
                 trunks += 1
             else:
                 below.append((chain, stop, trunk, shared))
         todo += reversed(below)
-    return pieces, forest
+    return pieces
 
 
 def children(forest: Forest, start: int, end: int) -> Iterator[int]:
@@ -175,8 +179,11 @@ def children(forest: Forest, start: int, end: int) -> Iterator[int]:
         start = int(forest.exits[start])
 
 
-def _straight(places: Ints, trunk: int, makes: int = NO_TRUNK) -> Piece:
-    return Piece(places=places, exits=np.full(len(places), len(places), np.int32), continues=trunk, makes=makes)
+def _straight(forest: Forest, places: Ints, trunk: int, makes: int = NO_TRUNK) -> Piece:
+    """Tokens that follow one another."""
+    exits = np.full(len(places), len(places), dtype=np.int32)
+    tokens, depths = forest.tokens[places], forest.depths[places]
+    return Piece(places=places, tokens=tokens, depths=depths, exits=exits, continues=trunk, makes=makes)
 
 
 def _common(a: Ints, b: Ints) -> int:
@@ -186,7 +193,7 @@ def _common(a: Ints, b: Ints) -> int:
     return int(differ.argmax()) if differ.any() else n
 
 
-def _chain(forest: Forest, start: int, ends: set[int] = frozenset()) -> int:  # type: ignore[assignment]
+def _chain(forest: Forest, start: int, ends: Set[int] = frozenset()) -> int:
     """Where the tokens end that follow one another from `start` without a branch (or one that `ends`)."""
     stop = int(forest.exits[start])
     differ = forest.exits[start:stop] != stop
@@ -194,10 +201,10 @@ def _chain(forest: Forest, start: int, ends: set[int] = frozenset()) -> int:  # 
     return next((place + 1 for place in range(start, chain) if place in ends), chain) if ends else chain
 
 
-def _is_compact(forest: Forest, sums: NDArray[np.int64], start: int, carried: int) -> bool:
+def _is_compact(forest: Forest, sums: NDArray[np.int64], start: int, carried: int, flat: int) -> bool:
     stop = int(forest.exits[start])
     width = carried + stop - start
-    if width <= _FLAT:
+    if width <= flat:
         return True
     # scores that are needed: for every token as many as stand before it in the piece, and its own
     needed = int(sums[stop] - sums[start]) - (stop - start) * (int(forest.depths[start]) - carried - 1)
@@ -205,8 +212,9 @@ def _is_compact(forest: Forest, sums: NDArray[np.int64], start: int, carried: in
 
 
 def _piece(forest: Forest, carried: Ints, start: int, stop: int, trunk: int) -> Piece:
+    """A whole subtree, behind tokens that it shares with others."""
     places = np.concatenate([carried, np.arange(start, stop, dtype=np.int32)])
-    exits = np.concatenate([
-        np.full(len(carried), len(places), dtype=np.int32), forest.exits[start:stop] - start + len(carried)
-    ])  # fmt: skip
-    return Piece(places=places, exits=exits, continues=trunk)
+    before = np.full(len(carried), len(places), dtype=np.int32)
+    exits = np.concatenate([before, forest.exits[start:stop] - start + len(carried)])
+    tokens, depths = forest.tokens[places], forest.depths[places]
+    return Piece(places=places, tokens=tokens, depths=depths, exits=exits, continues=trunk)

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capeval.backends.trie.attention import NAME, Pass, attention, running
-from capeval.backends.trie.forest import Forest, Ints, Piece
+from capeval.backends.trie.forest import Piece
+
+Whole = NDArray[np.integer[Any]]
 
 
 @dataclass(slots=True)
@@ -23,14 +26,21 @@ class Counts:
     """Of the tries they were in: what any engine must forward."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Forward:
     """A model that reads pieces."""
 
     model: Any
+    name: str
+    """What the user called the checkpoint, for messages."""
     counts: Counts = field(default_factory=Counts)
 
-    def __call__(self, work: Pass, ids: Ints, positions: Ints, keep: Ints) -> Any:
+    def read(self, work: Pass, pieces: Sequence[Piece], keep: Sequence[int]) -> Any:
+        """Logits of some tokens of pieces, which stand in a row."""
+        ids, positions = (np.concatenate(parts) for parts in zip(*((p.tokens, p.depths) for p in pieces), strict=True))
+        return self(work, ids, positions, keep)
+
+    def __call__(self, work: Pass, ids: Whole, positions: Whole, keep: Sequence[int]) -> Any:
         """Logits of some tokens.
 
         Args:
@@ -45,7 +55,7 @@ class Forward:
         import torch
 
         device = self.model.device
-        arrays = (np.ascontiguousarray(a, dtype=np.int64) for a in (ids, positions, keep))
+        arrays = (np.ascontiguousarray(a, dtype=np.int64) for a in (ids, positions, np.asarray(keep)))
         tokens, places, wanted = (torch.from_numpy(a).to(device) for a in arrays)
         self.prepare()
         self.counts.forwarded += len(ids)
@@ -76,9 +86,3 @@ def plainly(model: Any) -> None:
             model.set_attn_implementation("sdpa")
             return
         model.set_attn_implementation("eager")
-
-
-def tokens_of(forest: Forest, pieces: Sequence[Piece]) -> tuple[Ints, Ints]:
-    """(ids, positions) of pieces in a row."""
-    places = np.concatenate([piece.places for piece in pieces])
-    return forest.tokens[places], forest.depths[places]

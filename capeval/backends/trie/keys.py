@@ -1,4 +1,4 @@
-"""Keys and values that outlive a pass: a trunk's, and those of the rows that answers grow on. Nothing is concatenated."""
+"""Keys and values that outlive a pass: a trunk's, and those of growing answers. Nothing is concatenated."""
 
 from __future__ import annotations
 

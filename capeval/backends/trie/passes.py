@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from capeval.backends.trie.attention import Rules, join, read
+from capeval.backends.trie.attention import CAUSAL, Rules, join, read
 from capeval.backends.trie.forest import Ints, Piece
 from capeval.backends.trie.keys import Slots, Trunk
+
+Into = Trunk | tuple[Slots, int] | None
 
 _EVEN = 0.75
 """Pieces share a tile while the shortest has this share of the widest's tokens: the rest of the square is padding."""
@@ -74,48 +76,43 @@ class Tile:
 class RowsPass:
     """Pieces that continue the same trunk (or none), widest first, their tokens in a row without padding."""
 
-    def __init__(
-        self, pieces: Sequence[Piece], positions: Sequence[Ints], device: Any, trunk: Trunk | None = None,
-        makes: Trunk | None = None, slots: Slots | None = None, first: int = 0,
-    ) -> None:  # fmt: skip
+    def __init__(self, pieces: Sequence[Piece], device: Any, trunk: Trunk | None = None, into: Into = None) -> None:
         """Prepare what all layers share.
 
         Args:
             pieces: Widest first.
-            positions: Of each piece's tokens, for windows.
             device: Of the model.
             trunk: What they continue.
-            makes: Where the keys of the only piece go, as a trunk.
-            slots: Where the keys of the pieces go, as rows, and
-            first: the first of these rows.
+            into: Where their keys are kept: a trunk that the only piece makes, or (slots, first row).
         """
-        self.trunk, self.makes, self.slots, self.first = trunk, makes, slots, first
-        self._positions = positions
+        self.trunk, self.into = trunk, into
         self._device = device
-        self._tiles = list(_tiles(pieces, positions, device))
+        self._depths = np.concatenate([piece.depths for piece in pieces])
+        self._tiles = list(_tiles(pieces, device))
         self._masks: dict[int, Any] = {}
 
-    def attend(self, layer: int, q: Any, k: Any, v: Any, rules: Rules) -> Any:
+    def attend(self, layer: int, q: Any, k: Any, v: Any, rules: Rules) -> tuple[Any, Any]:
         """See `Pass`."""
-        if self.makes is not None:
-            self.makes.keep(layer, k, v)
+        if isinstance(self.into, Trunk):
+            self.into.keep(layer, k, v)
         own = [self._own(tile, layer, q, k, v, rules) for tile in self._tiles]
         out, lse = own[0] if len(own) == 1 else _together(own)
         if self.trunk is None:
-            return out
+            return out, lse
         keys, values = self.trunk.keys[layer], self.trunk.values[layer]
         mask = self._mask(rules.window)
-        found, sums = read(q[None], keys[None], values[None], rules, mask=mask, blind=mask is not None)
+        found, sums = read(q[None], keys[None], values[None], rules, mask, blind=mask is not None)
         return join((found[0].transpose(0, 1), sums[0].transpose(0, 1)), (out, lse))
 
     def _own(self, tile: Tile, layer: int, q: Any, k: Any, v: Any, rules: Rules) -> tuple[Any, Any]:
         k, v = tile.shaped(k), tile.shaped(v)
-        if self.slots is not None:
-            row = self.first + sum(len(t.widths) for t in self._tiles if t.start < tile.start)
+        if isinstance(self.into, tuple):
+            slots, first = self.into
+            row = first + sum(len(t.widths) for t in self._tiles if t.start < tile.start)
             where = (slice(row, row + len(tile.widths)), slice(None), slice(0, tile.width))
-            self.slots.put(layer, where, k, v, tile.width)
+            slots.put(layer, where, k, v, tile.width)
         mask = tile.mask(rules.window)
-        out, lse = read(tile.shaped(q), k, v, rules, causal=mask is None, mask=mask)
+        out, lse = read(tile.shaped(q), k, v, rules, CAUSAL if mask is None else mask)
         return tile.packed(out), tile.packed(lse)
 
     def _mask(self, window: int | None) -> Any:
@@ -123,12 +120,14 @@ class RowsPass:
         import torch
 
         length = self.trunk.length if self.trunk else 0
-        if window is None or max(int(p[-1]) for p in self._positions) < window:
+        if window is None or self._depths.max() < window:
             return None
         if window not in self._masks:
-            positions = torch.from_numpy(np.concatenate(list(self._positions))).to(self._device)
+            positions = torch.from_numpy(self._depths).to(self._device)
             gone = positions[:, None] - torch.arange(length, device=self._device)[None] >= window
-            self._masks[window] = torch.zeros(gone.shape, device=self._device).masked_fill_(gone, -torch.inf)[None, None]
+            self._masks[window] = torch.zeros(gone.shape, device=self._device).masked_fill_(gone, -torch.inf)[
+                None, None
+            ]
         return self._masks[window]
 
 
@@ -151,13 +150,13 @@ class StepPass:
         self._rows = torch.arange(len(lengths), device=lengths.device)
         self._masks: dict[tuple[int, int | None], Any] = {}
 
-    def attend(self, layer: int, q: Any, k: Any, v: Any, rules: Rules) -> Any:
+    def attend(self, layer: int, q: Any, k: Any, v: Any, rules: Rules) -> tuple[Any, Any]:
         """See `Pass`."""
         where = (self._rows, slice(None), self._lengths)
         self.slots.put(layer, where, k.transpose(0, 1), v.transpose(0, 1), self._width)
         n = len(self._rows)
         keys, values = (kept[layer][:n, :, : self._width] for kept in (self.slots.keys, self.slots.values))
-        out, lse = read(q.transpose(0, 1).unsqueeze(2), keys, values, rules, mask=self._own_mask(rules.window))
+        out, lse = read(q.transpose(0, 1).unsqueeze(2), keys, values, rules, self._own_mask(rules.window))
         out, lse = out.squeeze(2), lse.squeeze(2)
         for number, (trunk, rows) in enumerate(self.groups):
             if trunk is None:
@@ -165,11 +164,13 @@ class StepPass:
             mine = q if rows is None else q.index_select(1, rows)
             mask = self._trunk_mask(number, trunk, rows, rules.window)
             keys, values = trunk.keys[layer][None], trunk.values[layer][None]
-            found, sums = read(mine[None], keys, values, rules, mask=mask, blind=mask is not None)
+            found, sums = read(mine[None], keys, values, rules, mask, blind=mask is not None)
             ours = (out, lse) if rows is None else (out.index_select(0, rows), lse.index_select(0, rows))
             joined = join((found[0].transpose(0, 1), sums[0].transpose(0, 1)), ours)
-            out = joined if rows is None else out.index_copy(0, rows, joined)
-        return out
+            if rows is None:
+                return joined
+            out, lse = (whole.index_copy(0, rows, part) for whole, part in zip((out, lse), joined, strict=True))
+        return out, lse
 
     def _own_mask(self, window: int | None) -> Any:
         import torch
@@ -202,17 +203,17 @@ def _together(parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
     return torch.cat([out for out, _ in parts]), torch.cat([lse for _, lse in parts])
 
 
-def _tiles(pieces: Sequence[Piece], positions: Sequence[Ints], device: Any) -> Iterator[Tile]:
+def _tiles(pieces: Sequence[Piece], device: Any) -> Iterator[Tile]:
     start = token = 0
     for stop in range(1, len(pieces) + 1):
         ended = stop == len(pieces) or len(pieces[stop]) < _EVEN * len(pieces[start])
         if ended:
-            tile = _tile(pieces[start:stop], positions[start:stop], token, device)
+            tile = _tile(pieces[start:stop], token, device)
             yield tile
             start, token = stop, token + sum(tile.widths)
 
 
-def _tile(pieces: Sequence[Piece], positions: Sequence[Ints], start: int, device: Any) -> Tile:
+def _tile(pieces: Sequence[Piece], start: int, device: Any) -> Tile:
     import torch
 
     widths = [len(piece) for piece in pieces]
@@ -235,5 +236,5 @@ def _tile(pieces: Sequence[Piece], positions: Sequence[Ints], start: int, device
         grid=grid,
         back=None if even else torch.from_numpy(np.flatnonzero(inside)).to(device),
         exits=None if chains else filled([piece.exits for piece in pieces]),
-        positions=filled(positions),
+        positions=filled([piece.depths for piece in pieces]),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from capeval.backends.trie.forest import Ints
+from capeval.backends.trie.forward import Whole
 
 _RESHAPE = frozenset({
     "TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "MinPLogitsWarper", "TypicalLogitsWarper",
@@ -43,7 +43,7 @@ def style_of(model: Any, settings: Mapping[str, Any]) -> Style | None:
     return Style(processors, bool(config.do_sample), not names.isdisjoint(_REMEMBER))
 
 
-def pick(logits: Any, style: Style, seen: Ints | None, draws: Any) -> Ints:
+def pick(logits: Any, style: Style, seen: Whole | None, draws: Any) -> Whole:
     """The next token of each row; -1 where the logits are NaN or infinite.
 
     Args:
@@ -60,7 +60,7 @@ def pick(logits: Any, style: Style, seen: Ints | None, draws: Any) -> Ints:
             ids = None if seen is None else torch.from_numpy(seen).to(logits.device)
             logits = style.processors(ids, logits.float())
         chosen = _drawn(logits, draws) if style.sampled else logits.argmax(-1)
-        found: Ints = chosen.masked_fill(broken, -1).cpu().numpy()
+        found: Whole = chosen.masked_fill(broken, -1).cpu().numpy()
     return found
 
 

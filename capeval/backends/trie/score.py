@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from capeval.backends.trie.budget import Budget
-from capeval.backends.trie.forest import NO_TRUNK, Forest, Ints, Piece, cut, grow
-from capeval.backends.trie.forward import Forward, tokens_of
+from capeval.backends.trie.errors import not_finite
+from capeval.backends.trie.forest import FLAT, NO_TRUNK, Piece, cut, grow
+from capeval.backends.trie.forward import Forward, Whole
 from capeval.backends.trie.keys import Trunk
 from capeval.backends.trie.passes import RowsPass
-from capeval.errors import EngineError
 
 
 class Score(NamedTuple):
@@ -41,7 +41,7 @@ class _Predicted:
 
 def score(
     forward: Forward, inputs: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], budget: Budget,
-    wanted: Collection[int], name: str,
+    wanted: Collection[int], flat: int = FLAT,
 ) -> Iterator[list[tuple[int, Score]]]:  # fmt: skip
     """Score targets, batch by batch, in an order and in batches that do not depend on what is wanted.
 
@@ -51,7 +51,7 @@ def score(
         targets: Token ids, at least one each.
         budget: How much one batch may hold.
         wanted: Sequences that are to be scored; batches without any of them are left out.
-        name: Of the checkpoint, for messages.
+        flat: See `forest.cut`.
 
     Yields:
         (sequence, score) of all that a batch has finished.
@@ -68,9 +68,9 @@ def score(
             predicted[place].targets.append(token)
     wanted = set(wanted)
     needed = {place for place, p in predicted.items() if not wanted.isdisjoint(p.sequences)}
-    scorer = _Scorer(forward, forest, predicted, needed, name)
+    scorer = _Scorer(forward, predicted, needed)
     sums = {number: _Sum(len(target)) for number, target in enumerate(targets) if number in wanted}
-    for found in scorer.all(cut(forest), budget):
+    for found in scorer.all(cut(forest, flat), budget):
         done = []
         for number, logprob, greedy in found:
             if number not in sums:
@@ -88,10 +88,8 @@ def score(
 @dataclass(slots=True)
 class _Scorer:
     forward: Forward
-    forest: Forest
     predicted: dict[int, _Predicted]
     needed: set[int]
-    name: str
     told: set[int] = field(default_factory=set)
     """Places whose predictions are read; repeated tokens are in several pieces."""
 
@@ -113,7 +111,9 @@ class _Scorer:
             if piece.makes == NO_TRUNK or not self._is_needed(piece, below):
                 continue
             made = Trunk(length=len(piece) + (trunk.length if trunk else 0), parent=trunk)
-            yield self._pass([piece], trunk, made)
+            with budget.halved_when_full(1):
+                found = self._pass([piece], trunk, made)
+            yield found
             yield from self._under(piece.makes, made, below, budget)
 
     def _is_needed(self, piece: Piece, below: dict[int, list[Piece]]) -> bool:
@@ -145,14 +145,11 @@ class _Scorer:
     def _pass(
         self, batch: Sequence[Piece], trunk: Trunk | None, makes: Trunk | None = None
     ) -> list[tuple[int, float, bool]]:
-        ids, positions = tokens_of(self.forest, batch)
         places = np.concatenate([piece.places for piece in batch]).tolist()
         keep = [(i, place) for i, place in enumerate(places) if place in self.predicted and place not in self.told]
-        depths = [self.forest.depths[piece.places] for piece in batch]
-        work = RowsPass(batch, depths, self.forward.model.device, trunk, makes)
+        work = RowsPass(batch, self.forward.model.device, trunk, makes)
         # a pass that only makes a trunk still needs a row of logits to ask for
-        kept = np.asarray([i for i, _ in keep] or [0], dtype=np.int32)
-        logits = self.forward(work, ids, positions, kept)
+        logits = self.forward.read(work, batch, [i for i, _ in keep] or [0])
         self.told.update(place for _, place in keep)
         return self._read(logits, [self.predicted[place] for _, place in keep])
 
@@ -165,11 +162,11 @@ class _Scorer:
         targets = [target for p in predicted for target in p.targets]
         sequences = [number for p in predicted for number in p.sequences]
         with torch.inference_mode():
-            logprobs, greedy = log_probabilities(logits, rows, targets, self.name)
+            logprobs, greedy = log_probabilities(logits, rows, targets, self.forward.name)
         return list(zip(sequences, logprobs, greedy, strict=True))
 
 
-def log_probabilities(logits: Any, rows: Ints, targets: Sequence[int], name: str) -> tuple[list[float], list[bool]]:
+def log_probabilities(logits: Any, rows: Whole, targets: Sequence[int], name: str) -> tuple[list[float], list[bool]]:
     """Of target tokens, and whether each is the first of the most probable ones.
 
     The maximum is needed for the log-sum-exp anyway, so that a target is greedy costs one comparison; only where it
@@ -196,5 +193,5 @@ def log_probabilities(logits: Any, rows: Ints, targets: Sequence[int], name: str
     greedy = torch.zeros(len(targets), dtype=torch.bool, device=logits.device)
     greedy[tied] = logits[which[tied]].argmax(-1) == wanted[tied]
     if not bool(torch.isfinite(lse).all()):
-        raise EngineError(f"{name} gives NaN or infinite logits: its weights are damaged, or overflow in this dtype")
+        raise not_finite(name)
     return (hit - lse[which]).tolist(), greedy.tolist()

@@ -10,18 +10,16 @@ from typing import Any
 import numpy as np
 
 from capeval.backends.trie.budget import Budget
-from capeval.backends.trie.forest import NO_TRUNK, Forest, Piece, chains
-from capeval.backends.trie.forward import Forward, tokens_of
+from capeval.backends.trie.errors import not_finite
+from capeval.backends.trie.forest import NO_TRUNK, Piece, chains, grow
+from capeval.backends.trie.forward import Forward
 from capeval.backends.trie.keys import Slots, Trunk
 from capeval.backends.trie.passes import RowsPass, StepPass
 from capeval.backends.trie.pick import Style, pick
 from capeval.backends.trie.stops import Stops
-from capeval.errors import EngineError
 
-_LEAST_TRUNK = 32
-"""Tokens that prompts must share to read them together: below, repeating them is cheaper than one more product."""
-_TOGETHER = 4
-"""Prompts that must share them."""
+SHARE = (32, 4)
+"""So many tokens must be shared by so many prompts: less, and repeating them is cheaper than one more product."""
 _REFILL = 8
 """Waiting rows enter when 1 / so many of the places are free: prompts are read together, not one by one."""
 
@@ -36,6 +34,18 @@ class Ask:
     """(room) numbers in [0, 1) where answers are sampled."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How all of some answers are written."""
+
+    style: Style
+    stops: Stops
+    ends: frozenset[int]
+    """Tokens that end an answer; they are its last."""
+    room: int
+    """Tokens that an answer may have."""
+
+
 @dataclass(slots=True)
 class _Row:
     number: int
@@ -44,20 +54,16 @@ class _Row:
 
 
 def write(
-    forward: Forward, asks: Sequence[Ask], style: Style, stops: Stops, ends: frozenset[int], room: int, budget: Budget,
-    name: str,
-) -> Iterator[list[tuple[int, list[int]]]]:  # fmt: skip
-    """Continue prompts, each until a stop string, an end token or `room` tokens.
+    forward: Forward, asks: Sequence[Ask], manner: Manner, budget: Budget, share: tuple[int, int] = SHARE
+) -> Iterator[list[tuple[int, list[int]]]]:
+    """Continue prompts, each until a stop string, an end token or the end of its room.
 
     Args:
         forward: The model.
         asks: Prompts.
-        style: How tokens are chosen.
-        stops: Stop strings.
-        ends: Tokens that end an answer; they are its last.
-        room: Tokens that an answer may have.
+        manner: How.
         budget: How many rows grow side by side, and how many tokens of prompts are read at once.
-        name: Of the checkpoint, for messages.
+        share: See `forest.chains`.
 
     Yields:
         (ask, tokens of its answer) of those that a step has ended.
@@ -65,19 +71,17 @@ def write(
     Raises:
         EngineError: NaN logits, or no memory for a single row.
     """
-    return _Writer(forward, asks, style, stops, ends, room, budget, name).all()
+    return _Writer(forward, asks, manner, budget, share).all()
 
 
 class _Writer:
     def __init__(
-        self, forward: Forward, asks: Sequence[Ask], style: Style, stops: Stops, ends: frozenset[int], room: int,
-        budget: Budget, name: str,
-    ) -> None:  # fmt: skip
-        self.forward, self.asks, self.style, self.stops = forward, asks, style, stops
-        self.ends, self.room, self.budget, self.name = ends, room, budget, name
-        self.forest, self.makers, self.queue = _plan(asks)
-        forward.counts.distinct += len(self.forest.tokens)
-        self.capacity = max((len(row.piece) for row in self.queue), default=0) + room
+        self, forward: Forward, asks: Sequence[Ask], manner: Manner, budget: Budget, share: tuple[int, int]
+    ) -> None:
+        self.forward, self.asks, self.manner, self.budget = forward, asks, manner, budget
+        self.makers, self.queue, distinct = _plan(asks, share)
+        forward.counts.distinct += distinct
+        self.capacity = max((len(row.piece) for row in self.queue), default=0) + manner.room
         self.trunks: dict[int, Trunk] = {}
         self._clear()
 
@@ -101,7 +105,9 @@ class _Writer:
         self.lengths = np.zeros(rows, dtype=np.int64)
         self.bases = np.zeros(rows, dtype=np.int64)
         longest = max((len(ask.ids) for ask in self.asks), default=0)
-        self.seen = np.zeros((rows, longest + self.room), dtype=np.int64) if self.style.remembers else None
+        self.seen = (
+            np.zeros((rows, longest + self.manner.room), dtype=np.int64) if self.manner.style.remembers else None
+        )
         self.groups: list[tuple[Trunk | None, Any]] | None = None
 
     def _turn(self) -> list[tuple[int, list[int]]]:
@@ -140,11 +146,8 @@ class _Writer:
 
     def _read(self, rows: Sequence[_Row], trunk: Trunk | None) -> Any:
         pieces = [row.piece for row in rows]
-        ids, positions = tokens_of(self.forest, pieces)
-        depths = [self.forest.depths[piece.places] for piece in pieces]
-        device = self.forward.model.device
-        work = RowsPass(pieces, depths, device, trunk, slots=self.slots, first=len(self.live))
-        return self.forward(work, ids, positions, np.cumsum([len(piece) for piece in pieces]) - 1)
+        work = RowsPass(pieces, self.forward.model.device, trunk, (self.slots, len(self.live)))
+        return self.forward.read(work, pieces, (np.cumsum([len(piece) for piece in pieces]) - 1).tolist())
 
     def _step(self) -> list[tuple[int, list[int]]]:
         import torch
@@ -155,7 +158,7 @@ class _Writer:
         device = self.forward.model.device
         work = StepPass(self.slots, torch.from_numpy(lengths).to(device), int(lengths.max()), self.groups)
         last = np.asarray([row.out[-1] for row in self.live])
-        logits = self.forward(work, last, self.bases[:n] + lengths, np.arange(n))
+        logits = self.forward(work, last, self.bases[:n] + lengths, range(n))
         self.lengths[:n] += 1
         return self._choose(logits, 0)
 
@@ -164,20 +167,18 @@ class _Writer:
         rows = self.live[first:]
         steps = [len(row.out) for row in rows]
         draws = None
-        if self.style.sampled:
+        if self.manner.style.sampled:
             draws = [self.asks[row.number].draws[step] for row, step in zip(rows, steps, strict=True)]
         seen = None if self.seen is None else self.seen[first : len(self.live)]
-        chosen = pick(logits, self.style, seen, draws).tolist()
+        chosen = pick(logits, self.manner.style, seen, draws).tolist()
         done, ended = [], []
         for place, (row, token) in enumerate(zip(rows, chosen, strict=True), start=first):
             if token < 0:
-                raise EngineError(
-                    f"{self.name} gives NaN or infinite logits: its weights are damaged, or overflow in this dtype"
-                )
+                raise not_finite(self.forward.name)
             row.out.append(token)
-            if self.seen is not None and len(row.out) < self.room:
+            if self.seen is not None and len(row.out) < self.manner.room:
                 self.seen[place, len(self.asks[row.number].ids) + len(row.out) - 1] = token
-            if token in self.ends or len(row.out) == self.room or self.stops.complete(row.out):
+            if token in self.manner.ends or len(row.out) == self.manner.room or self.manner.stops.complete(row.out):
                 done.append((row.number, row.out))
                 ended.append(place)
         for place in reversed(ended):
@@ -214,10 +215,7 @@ class _Writer:
             maker = self.makers[number]
             parent = self._trunk(maker.continues)
             made = Trunk(length=len(maker) + (parent.length if parent else 0), parent=parent)
-            ids, positions = tokens_of(self.forest, [maker])
-            depths = [self.forest.depths[maker.places]]
-            work = RowsPass([maker], depths, self.forward.model.device, parent, made)
-            self.forward(work, ids, positions, np.zeros(1, dtype=np.int64))
+            self.forward.read(RowsPass([maker], self.forward.model.device, parent, made), [maker], [0])
             made.parent = None
             wanted = self._lineage({row.piece.continues for row in (*self.live, *list(self.queue)[:1])} | {number})
             self.trunks = {n: trunk for n, trunk in self.trunks.items() if n in wanted} | {number: made}
@@ -232,23 +230,24 @@ class _Writer:
         return found
 
 
-def _plan(asks: Sequence[Ask]) -> tuple[Forest, dict[int, Piece], deque[_Row]]:
-    """(forest of the prompts, piece that makes each trunk, rows in the order in which they are read)."""
+def _plan(asks: Sequence[Ask], share: tuple[int, int]) -> tuple[dict[int, Piece], deque[_Row], int]:
+    """(piece that makes each trunk, rows in the order in which they are read, distinct tokens of all prompts)."""
     numbers: dict[tuple[int, ...], list[int]] = {}
     for number, ask in enumerate(asks):
         numbers.setdefault(tuple(ask.ids), []).append(number)
-    pieces, forest = chains([list(ids) for ids in numbers], _LEAST_TRUNK, _TOGETHER)
+    forest = grow(list(numbers), [1] * len(numbers))
     at = {int(tail[0]): asked for tail, asked in zip(forest.tails, numbers.values(), strict=True)}
-    makers = {piece.makes: piece for piece in pieces if piece.makes != NO_TRUNK}
+    makers: dict[int, Piece] = {}
     leaves: dict[int, list[Piece]] = {}
-    for piece in pieces:
+    for piece in chains(forest, *share):
         if piece.makes == NO_TRUNK:
             leaves.setdefault(piece.continues, []).append(piece)
+        else:
+            makers[piece.makes] = piece
     rows = deque(
         _Row(number, piece)
         for under in leaves.values()
         for piece in sorted(under, key=lambda piece: -len(piece))
         for number in at[int(piece.places[-1])]
     )
-    return forest, makers, rows
-
+    return makers, rows, len(forest.tokens)
