@@ -6,7 +6,6 @@ Exit codes: 0 pass · 1 regression · 2 usage or bad file · 3 something missing
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
@@ -46,9 +45,6 @@ class _Verbs(click.Group):
 
 def main() -> None:
     """The console script: run a command, turn errors into one clear line and the right exit code."""
-    # imports make a million objects that stay, and by default each is visited many times in the search for garbage:
-    # a fifth of a small run
-    gc.set_threshold(100_000, 20, 20)
     try:
         code = cli(standalone_mode=False)
     except CapevalError as error:
