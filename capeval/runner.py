@@ -9,7 +9,6 @@ twice.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -20,8 +19,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from capeval import harness
-from capeval.backends import Backend, BackendSettings, Piece, open_backend
+from capeval import harness, recall
+from capeval.backends import Backend, BackendSettings, open_backend
 from capeval.core import Checkpoint, Reply, Request, Suite
 from capeval.digest import digest
 from capeval.errors import UsageError
@@ -108,12 +107,12 @@ def run(
         built = _built(what, backend, options, items)
         _refuse_meaningless(backend, built, what.name)
         place = (folder if options.out else RUNS) / "journal.sqlite"
-        known = _known(place, backend, built)
-        asked = harness.fit(built, _overflow(backend, known))
+        known = recall.answers(place, backend, built)
+        asked = harness.fit(built, recall.overflow(backend, known))
         requests = harness.requests_of(asked)
         with Journal.open(place) as journal:
             replies, counts = answers_to(backend, requests, journal, options, known)
-            shown = prompting(asked, _noted(backend, journal))
+            shown = prompting(asked, recall.pieces(backend, journal))
         records = harness.records(asked, replies)
     checkpoint = Checkpoint(node=node, uri=backend.uri, revision=options.revision, digest=backend.digest)
     seconds = round(time.monotonic() - started, 3)
@@ -179,37 +178,6 @@ def _built(
         return _prepared(suite, form, options.limit, options.seed)
     # every node's own
     return harness.prepare(suite, form, limit=options.limit, seed=options.seed, items=items)
-
-
-def _known(place: Path, backend: Backend, built: Sequence[harness.Asked]) -> dict[str, Reply]:
-    """What a journal that is there says of prompts with all their shots."""
-    if not place.is_file():
-        return {}
-    with Journal.open(place) as journal:
-        return journal.find(journal_keys(backend.digest, harness.requests_of(built), backend.numerics))
-
-
-def _overflow(backend: Backend, known: Mapping[str, Reply]) -> Callable[[Request], int]:
-    """As `Backend.overflow`, without a tokenizer where the answer tells what did not fit: a second run loads none."""
-
-    def overflow(request: Request) -> int:
-        [key] = journal_keys(backend.digest, [request], backend.numerics)
-        return known[key].cut if key in known else backend.overflow(request)
-
-    return overflow if known else backend.overflow
-
-
-def _noted(backend: Backend, journal: Journal) -> Callable[[str], list[Piece]]:
-    """As `Backend.pieces`, without a tokenizer for a prompt that was shown before."""
-
-    def pieces(text: str) -> list[Piece]:
-        key = digest("pieces", backend.digest, dict(backend.numerics), text)
-        if (said := journal.noted(key)) is None:
-            said = json.dumps(backend.pieces(text))
-            journal.note(key, said)
-        return [Piece(*piece) for piece in json.loads(said)]
-
-    return pieces
 
 
 def open_model(model: str, options: RunOptions) -> Backend:
