@@ -60,7 +60,7 @@ def tokenizer_of(texts: list[str]) -> Any:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--every", type=int, default=4, help="take every so manieth question")
+    parser.add_argument("--every", type=int, default=1, help="take every so manieth question")
     parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args()
     pairs = pairs_of(Path(os.environ["CAPEVAL_DATA"]) / "mmlu", chosen.every)
