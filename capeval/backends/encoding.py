@@ -25,7 +25,7 @@ Text = tuple[str, bool]
 
 LIMIT = 256 * 2**20
 """Bytes of token ids that one process holds: 4 a token and some 200 an entry. The 14,042 questions of MMLU with five
-shots of 700 tokens and four choices take about 50 MB, so a suite of several such benchmarks still fits."""
+shots of 700 tokens and four choices take about 45 MB, so a suite of several such benchmarks still fits."""
 _ENTRY = 200
 
 
