@@ -35,11 +35,10 @@ class _Prompt:
 
 
 @dataclass(slots=True)
-class _Stops:
+class _Ends:
     """Ends a row as soon as a stop string is in what it generated; transformers calls it after every token."""
 
-    tokenizer: Any
-    strings: Sequence[str]
+    stops: Stops
     begin: int
     """Column where answers begin: what stands before is never looked at."""
     ended: dict[int, int] = field(default_factory=dict)
@@ -48,13 +47,11 @@ class _Stops:
     def __call__(self, input_ids: Any, scores: Any, **more: Any) -> Any:
         import torch
 
-        new = input_ids[:, self.begin :]
-        # a token says at least one byte, so the last tokens that could hold the longest string are these
-        tail = max((len(s.encode()) for s in self.strings), default=0) + 2
-        for row, text in enumerate(self.tokenizer.batch_decode(new[:, -tail:])):
-            if row not in self.ended and any(s in text for s in self.strings):
-                self.ended[row] = new.shape[1]
-        done = [row in self.ended for row in range(new.shape[0])]
+        new = input_ids[:, self.begin :].tolist()
+        for row, tokens in enumerate(new):
+            if row not in self.ended and self.stops.complete(tokens):
+                self.ended[row] = len(tokens)
+        done = [row in self.ended for row in range(len(new))]
         return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
 
 
@@ -187,7 +184,7 @@ def _answer(job: _Job, batch: Sequence[_Prompt]) -> Batch:
     device = engine.model.device
     ids, mask = padded([prompt.ids for prompt in batch], engine.pad, device, left=engine.architecture.left)
     begin = engine.architecture.begin(width)
-    criteria = _Stops(engine.tokenizer, job.stops, begin)
+    criteria = _Ends(Stops(engine.tokenizer, job.stops), begin)
     with torch.no_grad():
         out = _generate(job, ids, mask, criteria)
     rows = out[:, begin:].tolist()
@@ -197,7 +194,7 @@ def _answer(job: _Job, batch: Sequence[_Prompt]) -> Batch:
     ]
 
 
-def _generate(job: _Job, ids: Any, mask: Any, stops: _Stops) -> Any:
+def _generate(job: _Job, ids: Any, mask: Any, stops: _Ends) -> Any:
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
     engine = job.engine

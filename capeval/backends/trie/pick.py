@@ -10,6 +10,13 @@ import numpy as np
 
 from capeval.backends.trie.forward import Whole
 
+_SETTINGS = frozenset({
+    "num_beams", "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff",
+    "repetition_penalty", "suppress_tokens",
+})  # fmt: skip
+"""What a request may set: it acts through the processors below and nowhere else."""
+_ENDINGS = ("min_length", "min_new_tokens", "stop_strings", "max_time")
+"""A model's own settings that decide when an answer may end; transformers makes no processor for them here."""
 _RESHAPE = frozenset({
     "TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "MinPLogitsWarper", "TypicalLogitsWarper",
     "EpsilonLogitsWarper", "EtaLogitsWarper", "SuppressTokensLogitsProcessor",
@@ -38,7 +45,8 @@ def style_of(model: Any, settings: Mapping[str, Any]) -> Style | None:
     except Exception:  # what transformers can't read, the plain path reports
         return None
     names = {type(processor).__name__ for processor in processors}
-    if rest or not plain or not names <= _RESHAPE | _REMEMBER:
+    foreign = rest or not settings.keys() <= _SETTINGS or any(getattr(config, name, None) for name in _ENDINGS)
+    if foreign or not plain or not names <= _RESHAPE | _REMEMBER:
         return None
     return Style(processors, bool(config.do_sample), not names.isdisjoint(_REMEMBER))
 

@@ -85,56 +85,67 @@ def score(
             yield done
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A piece with what is read from it."""
+
+    piece: Piece
+    keep: list[tuple[int, int]]
+    """(token of the piece, place) whose predictions are read here. Repeated tokens are in several pieces: the first
+    one reads them, also when it is left out, so that the others' rows of logits are the same in every run."""
+
+
 @dataclass(slots=True)
 class _Scorer:
     forward: Forward
     predicted: dict[int, _Predicted]
     needed: set[int]
-    told: set[int] = field(default_factory=set)
-    """Places whose predictions are read; repeated tokens are in several pieces."""
 
     def all(self, pieces: Sequence[Piece], budget: Budget) -> Iterator[list[tuple[int, float, bool]]]:
         """(sequence, log-probability of one target, whether greedy) of one batch after another."""
-        below: dict[int, list[Piece]] = defaultdict(list)
+        below: dict[int, list[_Part]] = defaultdict(list)
+        told: set[int] = set()
         for piece in pieces:
-            below[piece.continues].append(piece)
+            places = enumerate(piece.places.tolist())
+            keep = [(i, place) for i, place in places if place in self.predicted and place not in told]
+            told.update(place for _, place in keep)
+            below[piece.continues].append(_Part(piece, keep))
         yield from self._under(NO_TRUNK, None, below, budget)
 
     def _under(
-        self, number: int, trunk: Trunk | None, below: dict[int, list[Piece]], budget: Budget
+        self, number: int, trunk: Trunk | None, below: dict[int, list[_Part]], budget: Budget
     ) -> Iterator[list[tuple[int, float, bool]]]:
         """What continues one trunk: its leaves in batches, then one trunk after another, so that few are alive."""
-        leaves = [piece for piece in below[number] if piece.makes == NO_TRUNK]
-        leaves.sort(key=lambda piece: -len(piece))
+        leaves = [part for part in below[number] if part.piece.makes == NO_TRUNK]
+        leaves.sort(key=lambda part: -len(part.piece))
         yield from self._batches(leaves, trunk, budget)
-        for piece in below[number]:
-            if piece.makes == NO_TRUNK or not self._is_needed(piece, below):
+        for part in below[number]:
+            if part.piece.makes == NO_TRUNK or not self._is_needed(part, below):
                 continue
-            made = Trunk(length=len(piece) + (trunk.length if trunk else 0), parent=trunk)
+            made = Trunk(length=len(part.piece) + (trunk.length if trunk else 0), parent=trunk)
             with budget.halved_when_full(1):
-                found = self._pass([piece], trunk, made)
+                found = self._pass([part], trunk, made)
             yield found
-            yield from self._under(piece.makes, made, below, budget)
+            yield from self._under(part.piece.makes, made, below, budget)
 
-    def _is_needed(self, piece: Piece, below: dict[int, list[Piece]]) -> bool:
-        if not self.needed.isdisjoint(piece.places.tolist()):
+    def _is_needed(self, part: _Part, below: dict[int, list[_Part]]) -> bool:
+        if any(place in self.needed for _, place in part.keep):
             return True
-        return piece.makes != NO_TRUNK and any(self._is_needed(p, below) for p in below[piece.makes])
+        return part.piece.makes != NO_TRUNK and any(self._is_needed(p, below) for p in below[part.piece.makes])
 
     def _batches(
-        self, pieces: Sequence[Piece], trunk: Trunk | None, budget: Budget
+        self, parts: Sequence[_Part], trunk: Trunk | None, budget: Budget
     ) -> Iterator[list[tuple[int, float, bool]]]:
         start = 0
-        while start < len(pieces):
+        while start < len(parts):
             stop, spent = start, 0
-            while stop < len(pieces):
-                piece = pieces[stop]
-                spent += budget.cost(len(piece), sum(place in self.predicted for place in piece.places.tolist()))
+            while stop < len(parts):
+                spent += budget.cost(len(parts[stop].piece), len(parts[stop].keep))
                 if stop > start and spent > budget.tokens:
                     break
                 stop += 1
-            batch = pieces[start:stop]
-            if any(self._is_needed(piece, {}) for piece in batch):
+            batch = parts[start:stop]
+            if any(self._is_needed(part, {}) for part in batch):
                 with budget.halved_when_full(len(batch)) as attempt:
                     found = self._pass(batch, trunk)
                 if attempt.failed:
@@ -143,15 +154,15 @@ class _Scorer:
             start = stop
 
     def _pass(
-        self, batch: Sequence[Piece], trunk: Trunk | None, makes: Trunk | None = None
+        self, batch: Sequence[_Part], trunk: Trunk | None, makes: Trunk | None = None
     ) -> list[tuple[int, float, bool]]:
-        places = np.concatenate([piece.places for piece in batch]).tolist()
-        keep = [(i, place) for i, place in enumerate(places) if place in self.predicted and place not in self.told]
-        work = RowsPass(batch, self.forward.model.device, trunk, makes)
+        pieces = [part.piece for part in batch]
+        starts = np.cumsum([0, *map(len, pieces)]).tolist()
+        rows = [start + i for start, part in zip(starts, batch, strict=False) for i, _ in part.keep]
+        work = RowsPass(pieces, self.forward.model.device, trunk, makes)
         # a pass that only makes a trunk still needs a row of logits to ask for
-        logits = self.forward.read(work, batch, [i for i, _ in keep] or [0])
-        self.told.update(place for _, place in keep)
-        return self._read(logits, [self.predicted[place] for _, place in keep])
+        logits = self.forward.read(work, pieces, rows or [0])
+        return self._read(logits, [self.predicted[place] for part in batch for _, place in part.keep])
 
     def _read(self, logits: Any, predicted: Sequence[_Predicted]) -> list[tuple[int, float, bool]]:
         import torch

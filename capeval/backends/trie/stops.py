@@ -23,19 +23,29 @@ class Stops:
         self._tail = max((len(s.encode()) for s in self._strings), default=0) + 2
         # decoding one token may drop its space: then every token has to be looked at
         self._always = any(character.isspace() and character != "\n" for character in self._last)
-        self._suspects: dict[int, bool] = {}
+        self._texts: dict[int, str] = {}
 
     def complete(self, tokens: Sequence[int]) -> bool:
         """Whether the last of these tokens completed a stop string."""
         if not self._strings or not self._suspect(tokens[-1]):
             return False
-        text = self._tokenizer.decode(tokens[-self._tail :])
+        start = max(0, len(tokens) - self._tail)
+        # some tokenizers decode neighbouring bytes together or not at all: never begin among those of a character
+        while start and _is_partial(self._text(tokens[start])):
+            start -= 1
+        text = self._tokenizer.decode(tokens[start:])
         return any(string in text for string in self._strings)
 
     def _suspect(self, token: int) -> bool:
         """Whether what a token says has a stop string's last character in it, or is only a part of a character."""
-        if token not in self._suspects:
-            text = self._tokenizer.decode([token])
-            partial = not text or "\ufffd" in text
-            self._suspects[token] = self._always or partial or not self._last.isdisjoint(text)
-        return self._suspects[token]
+        text = self._text(token)
+        return self._always or _is_partial(text) or not self._last.isdisjoint(text)
+
+    def _text(self, token: int) -> str:
+        if token not in self._texts:
+            self._texts[token] = self._tokenizer.decode([token])
+        return self._texts[token]
+
+
+def _is_partial(text: str) -> bool:
+    return not text or "\ufffd" in text
