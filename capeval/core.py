@@ -5,8 +5,11 @@ Records themselves travel as a pandas DataFrame (Parquet on disk) with the colum
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 Certainty = Literal["documented", "reported", "disputed", "unknown"]
@@ -342,10 +345,12 @@ class Checkpoint:
     """Of the weights, the tokenizer and the chat template."""
 
 
+_canonical = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
+
 RequestKind = Literal["generate", "loglikelihood", "perplexity"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: the digest is kept beside the fields
 class Request:
     """One question to an engine; its fields are its identity."""
 
@@ -360,6 +365,19 @@ class Request:
     """Which of several sampled answers; greedy answers are all sample 0."""
     seed: int = 0
     """Of the sampling; 0 when greedy."""
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of all fields, 32 bytes; computed once, because all nodes of a tree are asked the same request.
+
+        Raises:
+            TypeError, ValueError: generation settings that JSON can't hold.
+        """
+        settings = _canonical(dict(self.generation)) if self.generation else ""
+        fields = (self.kind, self.text, self.continuation, settings, str(self.sample), str(self.seed))
+        parts = [field.encode("utf-8", "surrogatepass") for field in fields]
+        # every part behind its length: no two requests give the same bytes
+        return hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from capeval import harness
-from capeval.backends import Backend, Piece
+from capeval.backends import Piece
 from capeval.core import Reply
 
+Pieces = Callable[[str], list[Piece]]
 _SHOWN = 8_000
 """Characters of a first prompt that a manifest keeps."""
 
@@ -38,26 +39,24 @@ class Prompt:
     generation: Mapping[str, Any]
 
 
-def prompt(one: harness.Asked, number: int, backend: Backend) -> Prompt:
-    """One document of a task file, by its place from 0."""
+def prompt(one: harness.Asked, number: int, pieces: Pieces) -> Prompt:
+    """One document of a task file, by its place from 0; `pieces` as `Backend.pieces`."""
     document = one.documents[number]
     first = document.requests[0][0]
     shots = int(one.task.config.num_fewshot) - document.dropped
     return Prompt(
         task=one.label, path=one.source.path, presentation=one.presentation, item=number + 1, shots=shots,
-        pieces=tuple(backend.pieces(first.text)),
+        pieces=tuple(pieces(first.text)),
         continuations=tuple(s[0].continuation for s in document.requests if s[0].continuation),
         generation=first.generation,
     )  # fmt: skip
 
 
-def prompting(
-    asked: Sequence[harness.Asked], backend: Backend, *, chat: bool, system: str, shots_as: harness.ShotsAs
-) -> dict[str, Any]:
-    """How the node was asked: the template and system prompt, and of every task its form, shots and first prompt."""
+def prompting(asked: Sequence[harness.Asked], pieces: Pieces) -> dict[str, Any]:
+    """By task and setting: the first prompt, and of every file its form, its shots and what its prompts begin with."""
     tasks: dict[str, dict[str, Any]] = {}
     for one in asked:
-        first = prompt(one, 0, backend)
+        first = prompt(one, 0, pieces)
         leading = itertools.takewhile(lambda piece: piece.special, first.pieces)
         text = "".join(piece.text for piece in first.pieces)[:_SHOWN]
         files = tasks.setdefault(one.label, {"first_prompt": text, "files": {}})["files"]
@@ -65,8 +64,7 @@ def prompting(
             "presentation": first.presentation, "shots": int(one.task.config.num_fewshot),
             "begins_with": [piece.text for piece in leading],
         }  # fmt: skip
-    template = backend.chat_template() if chat else ""
-    return {"chat_template": template, "system": system, "shots_as": shots_as, "tasks": tasks}
+    return tasks
 
 
 def dropped(asked: Sequence[harness.Asked]) -> dict[str, dict[str, int]]:

@@ -19,14 +19,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from capeval import harness
+from capeval import harness, recall
 from capeval.backends import Backend, BackendSettings, open_backend
 from capeval.core import Checkpoint, Reply, Request, Suite
 from capeval.digest import digest
 from capeval.errors import UsageError
 from capeval.prompting import Prompt, cut, dropped, prompt, prompting, unfinished
 from capeval.store.files import make_folder
-from capeval.store.journal import Journal, journal_key
+from capeval.store.journal import Journal, journal_keys
 from capeval.store.provenance import made_with
 from capeval.store.runs import Run, folder_name, make_manifest, refuse_foreign, save_run
 from capeval.suites import load_suite
@@ -104,11 +104,15 @@ def run(
     folder = options.out or RUNS / f"{folder_name(node)}-{folder_name(what.name)}{_how(options)}"
     refuse_foreign(folder, node=node, uri=backend.uri)
     with _folder(folder):
-        asked = prompts_of(what, backend, options, items)
-        _refuse_meaningless(backend, asked, what.name)
+        built = _built(what, backend, options, items)
+        _refuse_meaningless(backend, built, what.name)
+        place = (folder if options.out else RUNS) / "journal.sqlite"
+        known = recall.answers(place, backend, built)
+        asked = harness.fit(built, recall.overflow(backend, known))
         requests = harness.requests_of(asked)
-        with Journal.open((folder if options.out else RUNS) / "journal.sqlite") as journal:
-            replies, counts = answers_to(backend, requests, journal, options)
+        with Journal.open(place) as journal:
+            replies, counts = answers_to(backend, requests, journal, options, known)
+            shown = prompting(asked, recall.pieces(backend, journal))
         records = harness.records(asked, replies)
     checkpoint = Checkpoint(node=node, uri=backend.uri, revision=options.revision, digest=backend.digest)
     seconds = round(time.monotonic() - started, 3)
@@ -116,7 +120,8 @@ def run(
     cpu_seconds = round(time.process_time() - worked, 3)
     told |= {"folder": str(folder), "seconds": seconds, "cpu_seconds": cpu_seconds, "cut": cut(asked, replies)}
     told |= {"dropped": dropped(asked), "unfinished": unfinished(records)}
-    told["prompting"] = prompting(asked, backend, chat=options.chat, system=options.system, shots_as=options.shots_as)
+    told["prompting"] = {"chat_template": backend.chat_template() if options.chat else "", "system": options.system,
+                         "shots_as": options.shots_as, "tasks": shown}  # fmt: skip
     manifest = make_manifest(node=node, tasks=what.tasks, scoring=harness.scoring_rules(asked), **told)
     done = Run(node=node, manifest=manifest, records=records)
     save_run(done, folder)
@@ -152,7 +157,7 @@ def show(model: str, suite: str, n: int, *, options: RunOptions | None = None) -
     options = replace(options or RunOptions(), limit=n)
     backend = open_model(model, options)
     return [
-        prompt(one, number, backend)
+        prompt(one, number, backend.pieces)
         for one in prompts_of(load_suite(suite), backend, options)
         for number in range(len(one.documents))
     ]
@@ -162,12 +167,17 @@ def prompts_of(
     suite: Suite, backend: Backend, options: RunOptions, items: harness.Items | None = None
 ) -> list[harness.Asked]:
     """The suite's tasks and prompts, with whole shots left out where the model could not read all."""
+    return harness.fit(_built(suite, backend, options, items), backend.overflow)
+
+
+def _built(
+    suite: Suite, backend: Backend, options: RunOptions, items: harness.Items | None = None
+) -> list[harness.Asked]:
     form = _form(backend, options)
     if items is None:
-        prepared = _prepared(suite, form, options.limit, options.seed)
-    else:  # every node's own
-        prepared = harness.prepare(suite, form, limit=options.limit, seed=options.seed, items=items)
-    return harness.fit(prepared, backend.overflow)
+        return _prepared(suite, form, options.limit, options.seed)
+    # every node's own
+    return harness.prepare(suite, form, limit=options.limit, seed=options.seed, items=items)
 
 
 def open_model(model: str, options: RunOptions) -> Backend:
@@ -215,23 +225,25 @@ def node_name(model: str) -> str:
 
 
 def answers_to(
-    backend: Backend, requests: Sequence[Request], journal: Journal, options: RunOptions
-) -> tuple[list[Reply], dict[str, int]]:
-    """A reply to every request: from the journal, or asked once however often it occurs."""
-    keys = [journal_key(backend.digest, request, backend.numerics) for request in requests]
+    backend: Backend, requests: Sequence[Request], journal: Journal, options: RunOptions,
+    known: Mapping[str, Reply] | None = None,
+) -> tuple[list[Reply], dict[str, int]]:  # fmt: skip
+    """A reply to every request: from what is known already, the journal, or asked once however often it occurs."""
+    keys = journal_keys(backend.digest, requests, backend.numerics)
     by_key = dict(zip(keys, requests, strict=True))
-    replies = journal.find(list(by_key))
+    replies = {key: reply for key, reply in (known or {}).items() if key in by_key}
+    replies |= journal.find([key for key in by_key if key not in replies])
     reused = len(replies)
     todo = set(by_key) - replies.keys()
-    with _progress(len(by_key), reused, options) as count:
+    with _progress(len(by_key), reused, options) as count, journal.keeping() as keep:
         for kind in _KINDS:
             names = [key for key, request in by_key.items() if request.kind == kind]
-            known = frozenset(i for i, key in enumerate(names) if key not in todo)
-            if len(known) == len(names):
+            answered = frozenset(i for i, key in enumerate(names) if key not in todo)
+            if len(answered) == len(names):
                 continue
-            for batch in getattr(backend, kind)([by_key[key] for key in names], known):
+            for batch in getattr(backend, kind)([by_key[key] for key in names], answered):
                 fresh = {names[position]: reply for position, reply in batch}
-                journal.keep(fresh)
+                keep(fresh)
                 replies |= fresh
                 count(len(fresh))
     counts = {"requests": len(requests), "distinct": len(by_key), "reused": reused, "asked": len(todo)}

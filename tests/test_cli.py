@@ -193,6 +193,15 @@ def test_doctor_looks_and_names_remedies(capeval, monkeypatch: pytest.MonkeyPatc
     assert all(check["ok"] for check in json.loads(capeval("doctor", "--json")[1]) if check["what"] == "trees")
 
 
+def test_doctor_says_what_the_engine_chooses_for_a_checkpoint(capeval, tiny_checkpoint: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = capeval("doctor", "--model", str(tiny_checkpoint))
+    assert code == 0 and "  prompts      as a tree: what they share is computed once" in out
+    told = {check["what"].strip(): check["found"] for check in json.loads(capeval("doctor", "--json")[1])}
+    assert "products in bfloat16 are" in told["dtype"] and told["attention"]
+    code, _, err = capeval("doctor", "--model", str(tiny_checkpoint / "missing"))
+    assert code == 2 and "there is no checkpoint folder" in err
+
+
 def test_a_bug_is_not_a_verdict(capeval, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("boom")

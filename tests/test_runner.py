@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import signal
@@ -7,20 +8,25 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from capeval import harness, runner
+from capeval.backends import encoding
+from capeval.core import Request
 from capeval.digest import digest
 from capeval.errors import BadFileError, EngineError, MissingError, OutputError, PairingError, UsageError
 from capeval.prompting import unfinished
 from capeval.runner import RunOptions, node_name, run, show
 from capeval.shipped import folder
 from capeval.store.runs import Run, as_records, load_run
-from capeval.tracer import compare
+from capeval.tracer import TraceOptions, compare, trace
 
 PARROT = RunOptions(backend="scripted")
 
@@ -74,6 +80,83 @@ def test_the_same_command_again_asks_nothing(tiny_checkpoint: Path) -> None:
     assert counts(first) == {"requests": 200, "distinct": 200, "reused": 0, "asked": 200}
     assert counts(again) == {"requests": 200, "distinct": 200, "reused": 200, "asked": 0}
     pd.testing.assert_frame_equal(again.records, first.records)
+
+
+_ASKS_AGAIN = """
+import sys
+from capeval.runner import RunOptions, run
+done = run(sys.argv[1], sys.argv[2], options=RunOptions(limit=4))
+print(done.manifest["counts"]["asked"], *(name in sys.modules for name in ("torch", "transformers", "tokenizers")))
+"""
+
+
+def test_the_same_command_again_loads_neither_torch_nor_a_tokenizer(copy: Path) -> None:
+    """Also where shots are dropped: that is a window too narrow for them, and known from the first time."""
+
+    def ask(suite: str) -> str:
+        command = [sys.executable, "-c", _ASKS_AGAIN, str(copy), suite]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    first, again = ask("smoke"), ask("smoke")
+    assert first == "40 True True True" and again == "0 False False False"
+    manifest = json.loads(Path("runs/copy-smoke-first4/manifest.json").read_text())
+    assert manifest["prompting"]["tasks"]["smoke-arithmetic few-shot"]["first_prompt"].startswith("Question: What")
+
+
+def test_a_second_run_drops_the_same_shots(copy: Path) -> None:
+    _window(copy, 40)
+    first = run(str(copy), "smoke", options=RunOptions(limit=3))
+    again = run(str(copy), "smoke", options=RunOptions(limit=3))
+    assert first.manifest["dropped"] == again.manifest["dropped"] != {}
+    assert counts(again)["asked"] == 0 and first.manifest["cut"] == again.manifest["cut"]
+    pd.testing.assert_frame_equal(again.records, first.records)
+
+
+def test_sibling_nodes_are_prepared_tokenised_and_hashed_once(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    built: Counter[str] = Counter()
+    tokenised: Counter[tuple[str, bool]] = Counter()
+    hashed: list[bytes] = []
+    prepare, encoded, digest_of = harness.prepare, encoding.Encoder._encoded, Request.digest.func
+
+    def counting_prepare(suite: Any, *args: Any, **kwargs: Any) -> Any:
+        built[suite.name] += 1
+        return prepare(suite, *args, **kwargs)
+
+    def counting_encoded(self: Any, texts: Any) -> Any:
+        tokenised.update(texts)
+        return encoded(self, texts)
+
+    def counting_digest(self: Request) -> bytes:
+        hashed.append(digest_of(self))
+        return hashed[-1]
+
+    counted: Any = cached_property(counting_digest)
+    counted.__set_name__(Request, "digest")
+    monkeypatch.setattr(runner, "_PREPARED", {})
+    monkeypatch.setattr(encoding, "CACHE", encoding.TokenCache(encoding.LIMIT))
+    monkeypatch.setattr(harness, "prepare", counting_prepare)
+    monkeypatch.setattr(encoding.Encoder, "_encoded", counting_encoded)
+    monkeypatch.setattr(Request, "digest", counted)
+    nodes = [copy, *(tmp_path / name for name in ("child", "grandchild"))]
+    for i, node in enumerate(nodes[1:]):
+        shutil.copytree(copy, node)
+        weights = load_file(node / "model.safetensors")
+        weights["model.norm.weight"][0] *= 1.5 + i
+        save_file(weights, node / "model.safetensors", metadata={"format": "pt"})
+    stages = [{"name": node.name, "kind": "sft", "uri": str(node)} for node in nodes]
+    for parent, child in itertools.pairwise(stages):
+        child["links"] = [{"parent": parent["name"], "certainty": "documented"}]
+    stages[0]["kind"] = "base"
+    Path("tree.yaml").write_text(json.dumps({"name": "family", "stages": stages}))
+    found = trace("tree.yaml", TraceOptions(suite="smoke"))
+    assert set(found.scores["node"]) == {node.name for node in nodes}
+    assert dict(built) == {"smoke": 1}
+    assert len(tokenised) > 100 and set(tokenised.values()) == {1}
+    assert len(hashed) == len(set(hashed)) == 200
 
 
 def test_more_items_ask_only_what_is_new() -> None:
@@ -177,10 +260,11 @@ def prompts(done: Run) -> dict[str, tuple[str, str]]:
 
 
 _SCRIPT = """
-import sys
+import sys, time
 from pathlib import Path
 from capeval.runner import RunOptions, run
-run(sys.argv[1], "smoke", options=RunOptions(out=Path(sys.argv[2]), batch_tokens=300))
+slowly = lambda known, every: time.sleep(0.02)   # so that the journal is written while it runs
+run(sys.argv[1], "smoke", options=RunOptions(out=Path(sys.argv[2]), batch_tokens=300, watch=slowly))
 """
 
 
@@ -337,7 +421,7 @@ except OutputError as error:
 """
 
 
-@pytest.mark.parametrize("size", [20_000, 70_000])
+@pytest.mark.parametrize("size", [10_000, 30_000])
 def test_a_full_disk_leaves_the_old_run_whole(size: int) -> None:
     old = run("parrot", "smoke", options=RunOptions(backend="scripted", out=Path("out"), limit=3))
     done = subprocess.run([sys.executable, "-c", _FULL_DISK, str(size)], capture_output=True, text=True, check=True)

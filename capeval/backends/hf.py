@@ -10,6 +10,7 @@ its left, as there, but here it is counted (`Reply.cut`).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -20,9 +21,10 @@ from typing import Any
 from capeval.backends import BackendSettings, Batch, Known, Piece, checkpoint
 from capeval.backends.cores import wait_asleep
 from capeval.backends.generation import generate_batches
+from capeval.backends.imports import import_transformers
 from capeval.backends.loading import Engine, load, load_shape, load_tokenizer
 from capeval.backends.scoring import Row, score_rows
-from capeval.backends.tokens import encode, encode_pair, encode_pairs, rolling_windows
+from capeval.backends.tokens import encode, encode_all, encode_pairs, rolling_windows
 from capeval.core import Request, RequestKind
 from capeval.errors import BadFileError, MissingError, UsageError, unknown
 
@@ -105,7 +107,7 @@ class HfBackend:
         Raises:
             UsageError: when it has none.
         """
-        template = load_tokenizer(self.folder, self.uri, self.digest).chat_template
+        template = self._tokenizer().chat_template
         if not template:
             raise UsageError(
                 f"{self.uri} has no chat template, so it can't be asked through one; leave --chat out, or save a "
@@ -121,7 +123,7 @@ class HfBackend:
         from jinja2 import TemplateError
 
         self.chat_template()
-        tokenizer = load_tokenizer(self.folder, self.uri, self.digest)
+        tokenizer = self._tokenizer()
         form = {"tokenize": False, "add_generation_prompt": add_generation_prompt}
         form["continue_final_message"] = not add_generation_prompt
         try:
@@ -137,7 +139,7 @@ class HfBackend:
         """See `Backend`."""
         if request.kind == "perplexity":
             return 0
-        tokenizer = load_tokenizer(self.folder, self.uri, self.digest)
+        tokenizer = self._tokenizer()
         window, shape = load_shape(self.folder, self.uri, self.digest)
         room = window
         if request.kind == "generate":
@@ -146,13 +148,13 @@ class HfBackend:
         if len(request.text.encode()) + len(request.continuation.encode()) + _ADDED <= room:
             return 0
         if request.kind == "generate":
-            return max(0, len(encode(tokenizer, request.text)) - room)
-        context, target = encode_pair(tokenizer, request.text, request.continuation, 0, shape.joined)
+            return max(0, len(encode_all(tokenizer, [request.text])[0]) - room)
+        [(context, target)] = encode_pairs(tokenizer, [(request.text, request.continuation)], 0, shape.joined)
         return shape.read(context, target, window)[1]
 
     def pieces(self, text: str) -> list[Piece]:
         """See `Backend`."""
-        tokenizer = load_tokenizer(self.folder, self.uri, self.digest)
+        tokenizer = self._tokenizer()
         special = set(tokenizer.all_special_ids)
         found = []
         for is_special, run in groupby(encode(tokenizer, text), key=special.__contains__):
@@ -189,6 +191,7 @@ class HfBackend:
         key = self._key()
         if key not in _LOADED:
             _LOADED.clear()
+            import_transformers()
             dtype = self.numerics["dtype"]
             _LOADED[key] = load(
                 self.folder,
@@ -203,6 +206,10 @@ class HfBackend:
     def _key(self) -> tuple[str, ...]:
         return (str(self.folder), self.uri, self.digest, self.device, self.numerics["dtype"])
 
+    def _tokenizer(self) -> Any:
+        import_transformers()
+        return load_tokenizer(self.folder, self.uri, self.digest)
+
 
 def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
     """The same, with what system messages say at the beginning of the first question."""
@@ -212,6 +219,8 @@ def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def _device(wanted: str) -> str:
+    if wanted == "cpu" or (not wanted and _without_gpu()):
+        return "cpu"
     import torch
 
     if not wanted:
@@ -225,6 +234,15 @@ def _device(wanted: str) -> str:
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"backend 'hf' runs on cpu and cuda, not on '{wanted}'")
     return wanted
+
+
+def _without_gpu() -> bool:
+    """Whether torch could not find a GPU either: no driver's device file. A run that asks nothing then needs no torch.
+
+    CUDA opens /dev/nvidia* (/dev/nvhost*, /dev/nvmap or /dev/nvgpu on Tegra, /dev/dxg under WSL), ROCm /dev/kfd.
+    """
+    files = ("nvidia*", "nvhost*", "nvmap", "nvgpu*", "dxg", "kfd")
+    return sys.platform == "linux" and not any(any(Path("/dev").glob(file)) for file in files)
 
 
 def _dtype(wanted: str, device: str, config: Mapping[str, Any]) -> str:

@@ -58,7 +58,7 @@ class Engine:
             return {"plain": f"{self.name} {self.forward}"} | threads
         budget = self.budget(asked)
         return threads | {
-            "attention": described(self.model.device.type),
+            "attention": described(self.model.device.type, self.forward.fused),
             "batch": f"{budget.tokens:,} tokens",
             "answers": f"up to {budget.rows:,} side by side, with keys of {budget.kept:,} tokens",
         }

@@ -11,15 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from capeval.backends.encoding import Text, encoder_of
+
 Pair = tuple[list[int], list[int]]
 """(context, target) token ids: the target is what is scored."""
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
     """Ids with the special tokens that the tokenizer adds; none when the text (a chat template's) brings its BOS."""
-    bos = tokenizer.bos_token
-    ids: list[int] = tokenizer.encode(text, add_special_tokens=not (bos and text.startswith(bos)), verbose=False)
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=_text(tokenizer, text)[1], verbose=False)
     return ids
+
+
+def _text(tokenizer: Any, text: str) -> Text:
+    """A text, and whether the tokenizer adds its special tokens to it."""
+    bos = tokenizer.bos_token
+    return text, not (bos and text.startswith(bos))
 
 
 def encode_pair(tokenizer: Any, context: str, continuation: str, prefix: int, joined: bool = True) -> Pair:
@@ -36,10 +43,8 @@ def encode_pair(tokenizer: Any, context: str, continuation: str, prefix: int, jo
         joined: Encode both as one text and split it; False encodes each by itself, for an encoder and a decoder.
     """
     if not context:
-        target = tokenizer.encode(continuation, add_special_tokens=False, verbose=False)
-        return (target[:1], target[1:]) if target[:1] == [prefix] else ([prefix], target)
-    stripped = context.rstrip()
-    continuation, context = context[len(stripped) :] + continuation, stripped
+        return _alone(tokenizer.encode(continuation, add_special_tokens=False, verbose=False), prefix)
+    context, continuation = _spaces_moved(context, continuation)
     context_ids = encode(tokenizer, context)
     if joined:
         target = encode(tokenizer, context + continuation)[len(context_ids) :]
@@ -48,15 +53,44 @@ def encode_pair(tokenizer: Any, context: str, continuation: str, prefix: int, jo
     return context_ids or [prefix], target
 
 
+def _alone(target: list[int], prefix: int) -> Pair:
+    return (target[:1], target[1:]) if target[:1] == [prefix] else ([prefix], target)
+
+
+def _spaces_moved(context: str, continuation: str) -> tuple[str, str]:
+    stripped = context.rstrip()
+    return stripped, context[len(stripped) :] + continuation
+
+
 def encode_all(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """What `encode` gives for each text; equal ones are encoded once."""
-    known = {text: encode(tokenizer, text) for text in dict.fromkeys(texts)}
+    """What `encode` gives for each text, tokenised together and once; equal texts share a list, so don't change it."""
+    distinct = list(dict.fromkeys(texts))
+    encoded = encoder_of(tokenizer)([_text(tokenizer, text) for text in distinct])
+    known = {text: ids.tolist() for text, ids in zip(distinct, encoded, strict=True)}
     return [known[text] for text in texts]
 
 
 def encode_pairs(tokenizer: Any, pairs: Sequence[tuple[str, str]], prefix: int, joined: bool = True) -> list[Pair]:
-    """What `encode_pair` gives for each (context, continuation); equal texts are encoded once."""
-    return [encode_pair(tokenizer, context, continuation, prefix, joined) for context, continuation in pairs]
+    """What `encode_pair` gives for each (context, continuation), tokenised together and once.
+
+    The pairs of one context share its list, so don't change it.
+    """
+    encoder = encoder_of(tokenizer)
+    alone = list(dict.fromkeys(pair for pair in pairs if not pair[0]))
+    targets = [ids.tolist() for ids in encoder([(continuation, False) for _, continuation in alone])]
+    known = {pair: _alone(target, prefix) for pair, target in zip(alone, targets, strict=True)}
+    others = {pair: _spaces_moved(*pair) for pair in pairs if pair[0]}
+    begins = list(dict.fromkeys(context for context, _ in others.values()))
+    contexts = dict(zip(begins, encode_all(tokenizer, begins), strict=True))
+    halves = list(dict.fromkeys(others.values()))
+    if joined:
+        wholes = [(_text(tokenizer, context), _text(tokenizer, context + rest)) for context, rest in halves]
+        tails = encoder.tails(wholes, [len(contexts[context]) for context, _ in halves])
+    else:
+        tails = encoder([(rest, False) for _, rest in halves])
+    behind = {half: ids.tolist() for half, ids in zip(halves, tails, strict=True)}
+    known |= {pair: (contexts[half[0]] or [prefix], behind[half]) for pair, half in others.items()}
+    return [known[pair] for pair in pairs]
 
 
 def rolling_windows(tokenizer: Any, text: str, prefix: int, window: int) -> list[Pair]:
@@ -71,7 +105,7 @@ def rolling_windows(tokenizer: Any, text: str, prefix: int, window: int) -> list
         prefix: Token that the first one follows (BOS).
         window: Tokens that the model can read.
     """
-    ids = tokenizer.encode(text, add_special_tokens=False, verbose=False)
+    ids = encoder_of(tokenizer)([(text, False)])[0].tolist()
     ids = ids[1:] if ids[:1] == [prefix] else ids
     pairs = [([prefix], ids[:window])] if ids else []
     for start in range(window, len(ids), window):

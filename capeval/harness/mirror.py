@@ -117,10 +117,27 @@ def _tables(found: Mapping[str, Rows], what: str) -> Any:
     import datasets
 
     try:
-        return datasets.DatasetDict({split: datasets.Dataset.from_list(rows) for split, rows in found.items()})
+        with _named_at_random():
+            return datasets.DatasetDict({split: datasets.Dataset.from_list(rows) for split, rows in found.items()})
     except (ValueError, TypeError) as error:  # pyarrow's own errors are of these kinds too
         said = str(error).splitlines()[0]
         raise BadFileError(f"the {what}: a column holds values of different kinds: {said}") from error
+
+
+@contextmanager
+def _named_at_random() -> Iterator[None]:
+    """Spare `datasets` the names of tables, which it makes by pickling their descriptions: most of a table's time.
+
+    They serve its cache on disk, which tables in memory have no part in.
+    """
+    from datasets import arrow_dataset, fingerprint
+
+    before = arrow_dataset.generate_fingerprint
+    arrow_dataset.generate_fingerprint = lambda table: fingerprint.generate_random_fingerprint()
+    try:
+        yield
+    finally:
+        arrow_dataset.generate_fingerprint = before
 
 
 def _saying_what_is_absent(tables: Any, what: str) -> Any:

@@ -1,35 +1,54 @@
-"""The journal: every answer that an engine gave, kept at once, so that a killed run resumes without asking twice.
+"""The journal: every answer that an engine gave, kept as it comes, so that a killed run resumes without asking twice.
 
 >>> with Journal.open(Path("runs/journal.sqlite")) as journal:     # doctest: +SKIP
 ...     journal.find(["3f5c…"])
 
 A key is a digest of checkpoint, request and numerics, so other weights, prompts or settings never find an old answer.
-One SQLite file (write-ahead log) serves all runs of a folder, also at the same time; each batch is one transaction.
+One SQLite file (write-ahead log) serves all runs of a folder, also at the same time. A transaction holds one batch, or
+several when they come faster than four a second (`keeping`). `python -m benchmarks.journal_speed` measures it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from capeval.core import Reply, Request
-from capeval.digest import digest
+from capeval.digest import LENGTH, digest
 from capeval.errors import BadFileError, OutputError
 from capeval.store.files import make_folder
 
 FORMAT = 1
 _COLUMNS = tuple(f.name for f in fields(Reply) if f.name != "error")
-_CHUNK = 500
+_values = attrgetter(*_COLUMNS)
+_CHUNK = 10_000
 _WAIT_SECONDS = 60.0
+_HOLD_SECONDS = 0.25
+_HOLD_ROWS = 20_000
+_PAGES_KIB = 65_536
+"""Keys are random, so a new row may belong on any page: with SQLite's own 2 MiB most of them would be read again."""
 
 
-def journal_key(checkpoint: str, request: Request, numerics: Mapping[str, str]) -> str:
-    """The name of an answer: who was asked (digest), what, and how it was computed."""
-    what = [request.kind, request.text, request.continuation, dict(request.generation), request.sample, request.seed]
-    return digest(checkpoint, what, dict(numerics))
+def journal_keys(checkpoint: str, requests: Iterable[Request], numerics: Mapping[str, str]) -> list[str]:
+    """The names of answers: who was asked (digest), how it was computed, and what.
+
+    A request is hashed once however many nodes are asked it (`Request.digest`): here only 64 bytes are.
+    """
+    node = hashlib.sha256(digest(checkpoint, dict(numerics)).encode())
+    names = []
+    for request in requests:
+        name = node.copy()
+        name.update(request.digest)
+        names.append(name.hexdigest()[:LENGTH])
+    return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,19 +80,20 @@ class Journal:
     def find(self, keys: Sequence[str]) -> dict[str, Reply]:
         """The answers that are known, by key."""
         found: dict[str, Reply] = {}
+        ordered = sorted(keys)  # neighbours are on the same pages
         with _clear_errors(self.path):
-            for start in range(0, len(keys), _CHUNK):
-                chunk = keys[start : start + _CHUNK]
+            for start in range(0, len(ordered), _CHUNK):
+                chunk = ordered[start : start + _CHUNK]
                 marks = ",".join("?" * len(chunk))
                 rows = self.connection.execute(
                     f"SELECT key, {', '.join(_COLUMNS)} FROM answers WHERE key IN ({marks})", chunk
                 )
-                found |= {row[0]: _reply(row[1:]) for row in rows}
+                found.update((key, _reply(*row)) for key, *row in rows)
         return found
 
     def keep(self, answers: Mapping[str, Reply]) -> None:
         """Write answers in one transaction. Failures are not kept: they are asked again."""
-        rows = [(key, *_row(answer)) for key, answer in answers.items() if not answer.error]
+        rows = sorted((key, *_row(answer)) for key, answer in answers.items() if not answer.error)
         marks = ",".join("?" * (1 + len(_COLUMNS)))
         with _clear_errors(self.path):
             self.connection.execute("BEGIN IMMEDIATE")
@@ -85,6 +105,45 @@ class Journal:
                     self.connection.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def keeping(self) -> Iterator[Callable[[Mapping[str, Reply]], None]]:
+        """Keep batches that may come quickly: a batch is written with those before it, four times a second at most.
+
+        A process that is killed loses the batch that it was computing and what was answered within a quarter of a
+        second after the last write: a batch that took longer than that is written as soon as it comes. Whatever else
+        ends the block, everything is written.
+        """
+        held: dict[str, Reply] = {}
+        written = -math.inf  # the first batch is written at once
+
+        def write() -> None:
+            nonlocal written
+            self.keep(held)
+            held.clear()
+            written = time.monotonic()
+
+        def keep(batch: Mapping[str, Reply]) -> None:
+            held.update(batch)
+            if len(held) >= _HOLD_ROWS or time.monotonic() - written >= _HOLD_SECONDS:
+                write()
+
+        try:
+            yield keep
+        finally:
+            if held:
+                write()
+
+    def note(self, key: str, said: str) -> None:
+        """Keep something else that is costly to know again, under a digest of all that decides it."""
+        with _clear_errors(self.path):
+            self.connection.execute("INSERT OR IGNORE INTO notes VALUES (?, ?)", (key, said))
+
+    def noted(self, key: str) -> str | None:
+        """What was noted; None for nothing."""
+        with _clear_errors(self.path):
+            row = self.connection.execute("SELECT said FROM notes WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
     def __len__(self) -> int:
         with _clear_errors(self.path):
             return int(self.connection.execute("SELECT count(*) FROM answers").fetchone()[0])
@@ -94,27 +153,34 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     # with a write-ahead log, NORMAL survives a killed process; a power cut costs the last batches, not the file
     connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA cache_size=-{_PAGES_KIB}")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version not in (0, FORMAT):
         raise BadFileError(f"{path} is a journal of format {version}; this capeval reads {FORMAT}. Move it away.")
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, {', '.join(_COLUMNS)}) WITHOUT ROWID"
     )
+    connection.execute("CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, said TEXT) WITHOUT ROWID")
     connection.execute(f"PRAGMA user_version={FORMAT}")
 
 
 def _row(answer: Reply) -> tuple[object, ...]:
-    text, *rest = astuple(answer)[: len(_COLUMNS)]
+    text, *rest = _values(answer)
     # bytes, because SQLite's text refuses the lone surrogates that some tokenizers produce
     return (None if text is None else text.encode("utf-8", "surrogatepass"), *rest)
 
 
-def _reply(row: Sequence[object]) -> Reply:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    text, greedy = values["text"], values["greedy"]
-    values["text"] = text.decode("utf-8", "surrogatepass") if isinstance(text, bytes) else text
-    values["greedy"] = None if greedy is None else bool(greedy)
-    return Reply(**values)  # type: ignore[arg-type]
+def _reply(text: Any, logprob: Any, greedy: Any, *rest: Any) -> Reply:
+    said = text.decode("utf-8", "surrogatepass") if isinstance(text, bytes) else text
+    finish, n_tokens, cut = rest
+    return Reply(
+        text=said,
+        logprob=logprob,
+        greedy=None if greedy is None else bool(greedy),
+        finish=finish,
+        n_tokens=n_tokens,
+        cut=cut,
+    )
 
 
 @contextmanager

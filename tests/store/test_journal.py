@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 
 from capeval.core import Reply, Request
 from capeval.errors import BadFileError, OutputError
-from capeval.store.journal import Journal, journal_key
+from capeval.store.journal import Journal, journal_keys
 
 REQUEST = Request(kind="generate", text="1 + 1 =", generation={"until": ["\n"], "max_gen_toks": 8})
 NUMERICS = {"backend": "hf", "dtype": "float32"}
@@ -66,9 +69,36 @@ def test_key_changes_with_everything_that_decides_an_answer() -> None:
         ("w1", replace(REQUEST, seed=1), NUMERICS),
         ("w1", REQUEST, NUMERICS | {"dtype": "bfloat16"}),
     ]
-    keys = {journal_key(*variant) for variant in variants}
-    assert len(keys | {journal_key("w1", REQUEST, NUMERICS)}) == len(variants) + 1
-    assert journal_key("w1", REQUEST, dict(reversed(NUMERICS.items()))) == journal_key("w1", REQUEST, NUMERICS)
+    keys = {key for who, what, how in variants for key in journal_keys(who, [what], how)}
+    [mine] = journal_keys("w1", [REQUEST], NUMERICS)
+    assert len(keys | {mine}) == len(variants) + 1 and len(mine) == 16
+    assert journal_keys("w1", [replace(REQUEST)] * 2, dict(reversed(NUMERICS.items()))) == [mine, mine]
+
+
+_WORDS = st.text(alphabet='ab1:,"\ud800', max_size=4)
+_REQUESTS = st.builds(
+    Request,
+    kind=st.sampled_from(["generate", "loglikelihood"]),
+    text=_WORDS,
+    continuation=_WORDS,
+    generation=st.dictionaries(_WORDS, _WORDS | st.integers(0, 2) | st.lists(_WORDS, max_size=2), max_size=2),
+    sample=st.integers(0, 12),
+    seed=st.integers(0, 12),
+)
+
+
+@given(one=_REQUESTS, other=_REQUESTS)
+def test_requests_have_the_same_digest_only_when_all_fields_are_the_same(one: Request, other: Request) -> None:
+    assert (one.digest == other.digest) == (one == other)
+    # what leaves one field for the next leaves a trace
+    moved = replace(one, text=one.text[:-1], continuation=one.text[-1:] + one.continuation)
+    assert (moved.digest == one.digest) == (moved == one)
+    assert replace(one, generation=dict(reversed(one.generation.items()))).digest == one.digest
+
+
+def test_settings_that_json_cannot_hold_have_no_digest() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        assert replace(REQUEST, generation={"temperature": math.nan}).digest
 
 
 def test_two_writers_share_a_journal(tmp_path: Path) -> None:
@@ -89,6 +119,55 @@ def test_a_killed_process_loses_only_the_batch_it_was_writing(tmp_path: Path) ->
     os.waitpid(child, 0)
     with Journal.open(tmp_path / "j.sqlite") as journal:
         assert set(journal.find(["a", "b"])) == {"a"}
+
+
+_KEEPS_AND_DIES = """
+import os, sys, time
+from pathlib import Path
+from capeval.core import Reply
+from capeval.store.journal import Journal
+with Journal.open(Path(sys.argv[1])) as journal, journal.keeping() as keep:
+    keep({"first": Reply(text="0")})        # written at once
+    keep({"quick": Reply(text="1")})        # held: less than a quarter of a second after the last write
+    time.sleep(0.3)
+    keep({"slow": Reply(text="2")})         # written as it comes, with what was held
+    keep({"just before": Reply(text="3")})  # held
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_killed_process_loses_what_was_answered_within_a_quarter_of_a_second(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    killed = subprocess.run([sys.executable, "-c", _KEEPS_AND_DIES, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with Journal.open(path) as journal:
+        assert set(journal.find(["first", "quick", "slow", "just before"])) == {"first", "quick", "slow"}
+
+
+def test_quick_batches_share_a_transaction_and_nothing_is_left_behind_an_error(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "j.sqlite") as journal:
+        seen: list[str] = []
+        journal.connection.set_trace_callback(seen.append)
+        with pytest.raises(KeyboardInterrupt), journal.keeping() as keep:
+            for i in range(50):
+                keep({f"k{i}": Reply(text="x")})
+            raise KeyboardInterrupt
+        assert len(journal) == 50 and seen.count("COMMIT") < 10
+        with journal.keeping():
+            pass
+
+
+def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    script = (
+        "import sys; from pathlib import Path; from capeval.core import Reply; from capeval.store.journal import *\n"
+        "with Journal.open(Path(sys.argv[1])) as j:\n  for r in range(20):\n    with j.keeping() as keep:\n"
+        "      keep({f'{sys.argv[2]}-{r}-{i}': Reply(text='x') for i in range(50)})\n"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", script, str(path), name]) for name in "ab"]
+    assert [process.wait() for process in running] == [0, 0]
+    with Journal.open(path) as journal:
+        assert len(journal) == 2000
 
 
 def test_damaged_journal_is_named_with_a_way_out(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ class Rules:
     """A token reads this many tokens at most, itself included; None: all before it."""
     cap: float | None = None
     """Scores are squeezed into ±cap by a tanh (Gemma 2)."""
+    fused: bool = True
+    """Whether torch's fused kernels may be used."""
 
 
 class Pass(Protocol):
@@ -49,6 +51,7 @@ class Pass(Protocol):
 @dataclass(slots=True)
 class _Running:
     work: Pass
+    fused: bool
     layers: int = 0
 
 
@@ -65,7 +68,7 @@ def attention(module: Any, query: Any, key: Any, value: Any, attention_mask: Any
     if odd or attention_mask is not None or query.shape[0] != 1 or query.shape[2] != key.shape[2]:
         raise NotShareable(f"its attention asks for {', '.join(odd) or 'keys or masks of its own'}")
     scale = known["scaling"] or query.shape[-1] ** -0.5
-    rules = Rules(scale=scale, window=known["sliding_window"], cap=known["softcap"])
+    rules = Rules(scale=scale, window=known["sliding_window"], cap=known["softcap"], fused=running.fused)
     layer, running.layers = running.layers, running.layers + 1
     out, lse = running.work.attend(layer, query[0], key[0], value[0], rules)
     if (sinks := known["s_aux"]) is not None:
@@ -77,8 +80,8 @@ def attention(module: Any, query: Any, key: Any, value: Any, attention_mask: Any
 class running:  # noqa: N801 (a context manager)
     """While a model's forward runs: whose tokens these are. `layers` counts the calls."""
 
-    def __init__(self, work: Pass) -> None:
-        self._running = _Running(work)
+    def __init__(self, work: Pass, fused: bool = True) -> None:
+        self._running = _Running(work, fused)
 
     def __enter__(self) -> _Running:
         self._token = _RUNNING.set(self._running)
@@ -105,13 +108,15 @@ def read(q: Any, k: Any, v: Any, rules: Rules, mask: Any = None, blind: bool = F
     # for one token a row the products are vector times matrix, which the fused CPU kernel does not do any faster
     # (`python -m benchmarks.attention`)
     step = q.device.type == "cpu" and q.shape[2] == 1
-    if rules.cap is None and q.shape[-1] == v.shape[-1] and not step and not blind:
+    if rules.fused and rules.cap is None and q.shape[-1] == v.shape[-1] and not step and not blind:
         return _fused(q, k, v, rules.scale, mask)
     return _plain(q, k, v, rules, mask)
 
 
-def described(device: str) -> str:
+def described(device: str, fused: bool = True) -> str:
     """The kernels of a device, in words."""
+    if not fused:
+        return "plain products"
     if device == "cpu":
         return "torch's fused CPU kernel, plain products for a row's own keys in steps"
     return "torch's flash kernel in half precision, its memory-efficient one with masks or in float32"

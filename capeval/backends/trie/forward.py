@@ -33,6 +33,8 @@ class Forward:
     model: Any
     name: str
     """What the user called the checkpoint, for messages."""
+    fused: bool = True
+    """Whether torch's fused attention kernels are used."""
     counts: Counts = field(default_factory=Counts)
 
     def read(self, work: Pass, pieces: Sequence[Piece], keep: Sequence[int]) -> Any:
@@ -59,7 +61,7 @@ class Forward:
         tokens, places, wanted = (torch.from_numpy(a).to(device) for a in arrays)
         self.prepare()
         self.counts.forwarded += len(ids)
-        with torch.inference_mode(), running(work):
+        with torch.inference_mode(), running(work, self.fused):
             found = self.model(
                 input_ids=tokens[None], position_ids=places[None], use_cache=False, logits_to_keep=wanted
             )

@@ -38,18 +38,20 @@ def try_sharing(model: Any, name: str, vocabulary: int) -> Forward | str:
         name: What the user called the checkpoint.
         vocabulary: Token ids that it has embeddings for.
     """
-    forward = Forward(model, name)
-    try:
-        _check_configuration(model)
-        _check_layers(forward, vocabulary)
-        _check_answers(forward, vocabulary)
-    except NotShareable as reason:
-        plainly(model)
-        return str(reason)
-    except Exception as error:  # whatever a model's code does with what it does not expect
-        plainly(model)
-        return f"its forward fails on packed tokens ({type(error).__name__})"
-    return Forward(model, name)
+    reason = ""
+    for fused in (True, False):  # torch's fused kernels don't know every shape, device and version
+        forward = Forward(model, name, fused)
+        try:
+            _check_configuration(model)
+            _check_layers(forward, vocabulary)
+            _check_answers(forward, vocabulary)
+            return Forward(model, name, fused)
+        except NotShareable as error:
+            reason = str(error)
+        except Exception as error:  # whatever a model's code does with what it does not expect
+            reason = f"its forward fails on packed tokens ({type(error).__name__})"
+    plainly(model)
+    return reason
 
 
 def _check_configuration(model: Any) -> None:
@@ -96,7 +98,7 @@ def _check_layers(forward: Forward, vocabulary: int) -> None:
     arrays = (pieces[0].tokens, pieces[0].depths)
     ids, positions = (torch.from_numpy(a.astype("int64")).to(model.device) for a in arrays)
     forward.prepare()
-    with torch.inference_mode(), running(watching) as seen:
+    with torch.inference_mode(), running(watching, forward.fused) as seen:
         model(input_ids=ids[None], position_ids=positions[None], use_cache=False)
     if seen.layers != config.num_hidden_layers:
         raise NotShareable("its layers have an attention of their own, or none")
