@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +22,7 @@ class Counts:
     forwarded: int = 0
     """That went through the model."""
     distinct: int = 0
-    """Of the tries they were in: what any engine must forward."""
+    """Of the tries of prompts: what any engine must forward, and one more for each token of an answer but its last."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +35,13 @@ class Forward:
     fused: bool = True
     """Whether torch's fused attention kernels are used."""
     counts: Counts = field(default_factory=Counts)
+    own: str = ""
+    """The attention that the model came with."""
+
+    @classmethod
+    def of(cls, model: Any, name: str, fused: bool = True) -> Forward:
+        """A model that has its own attention."""
+        return cls(model, name, fused, own=str(model.config._attn_implementation))
 
     def read(self, work: Pass, pieces: Sequence[Piece], keep: Sequence[int]) -> Any:
         """Logits of some tokens of pieces, which stand in a row."""
@@ -73,18 +79,15 @@ class Forward:
             register()
             self.model.set_attn_implementation(NAME)
 
+    def plainly(self) -> Any:
+        """The model with its own attention."""
+        if self.model.config._attn_implementation == NAME:
+            self.model.set_attn_implementation(self.own)
+        return self.model
+
 
 def register() -> None:
     """Make the attention known to transformers; it makes no masks for one that is not in its table of masks."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, attention)
-
-
-def plainly(model: Any) -> None:
-    """Give the model the attention that it was loaded with."""
-    if model.config._attn_implementation == NAME:
-        with suppress(ValueError):
-            model.set_attn_implementation("sdpa")
-            return
-        model.set_attn_implementation("eager")
