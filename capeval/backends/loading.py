@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,16 @@ class Engine:
     """Tokens that the model has embeddings for."""
     forward: Forward | str
     """How prompts share what they begin with; or why they can't: the end of a sentence that begins with the name."""
+    _budgets: dict[int, Budget] = field(default_factory=dict)
+    """What was measured, by what was asked for: it goes when the model goes."""
 
     def budget(self, asked: int) -> Budget:
         """What one batch may hold; `asked` tokens at most, when that is not 0."""
         if isinstance(self.forward, str):
             return Budget(tokens=asked or PLAIN_TOKENS)
-        return _measured(self.forward, self.rows, self.window, asked)
+        if asked not in self._budgets:
+            self._budgets[asked] = measure(self.forward, self.rows, self.window, asked)
+        return self._budgets[asked]
 
     def chosen(self, asked: int) -> dict[str, str]:
         """What was chosen for this model on this machine, in words; `plain` says why the trie is not used."""
@@ -157,11 +161,6 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str, encod
         rows=rows,
         forward=forward,
     )
-
-
-@lru_cache(maxsize=1)
-def _measured(forward: Forward, vocabulary: int, window: int, asked: int) -> Budget:
-    return measure(forward, vocabulary, window, asked)
 
 
 def _model(folder: Path, name: str, dtype: Any, encoder_decoder: bool) -> Any:

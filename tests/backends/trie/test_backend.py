@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import shutil
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from capeval.backends import BackendSettings, open_backend
+from capeval.backends import BackendSettings, loading, open_backend
 from capeval.backends.trie.forward import plainly
 from capeval.core import Reply, Request
 from capeval.errors import BadFileError
@@ -266,3 +268,24 @@ def test_a_models_own_generation_settings_are_honoured(copy: Path) -> None:
                                   sample=sample)])[0].text for sample in (0, 1)
     )  # fmt: skip
     assert first != second
+
+
+def test_one_models_weights_are_gone_before_anothers_are_loaded(
+    tiny_checkpoint: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Siblings of a tree are asked one after another: two of them must never be in memory."""
+    first = opened(tiny_checkpoint)
+    replies(first, choices())
+    replies(first, [write("Rain")])
+    alive = weakref.ref(first._engine().model)
+    seen = []
+    real = loading._model
+
+    def watch(*args: Any) -> Any:
+        gc.collect()
+        seen.append(alive())
+        return real(*args)
+
+    monkeypatch.setattr(loading, "_model", watch)
+    opened(copy).load()
+    assert seen == [None]
