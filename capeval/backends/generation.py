@@ -25,7 +25,6 @@ from capeval.core import Reply, Request
 from capeval.digest import digest
 from capeval.errors import UsageError, unknown
 
-
 _SETTINGS = (
     "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "num_beams",
     "repetition_penalty", "no_repeat_ngram_size", "encoder_repetition_penalty", "encoder_no_repeat_ngram_size",

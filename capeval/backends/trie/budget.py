@@ -79,9 +79,7 @@ class Budget:
             torch.cuda.empty_cache()
 
 
-def in_halves(
-    batch: Sequence[Item], work: Callable[[Sequence[Item]], list[Found]], budget: Budget
-) -> list[Found]:
+def in_halves(batch: Sequence[Item], work: Callable[[Sequence[Item]], list[Found]], budget: Budget) -> list[Found]:
     """What work finds for a batch; when the memory is too small, for its halves, one after the other.
 
     Raises:

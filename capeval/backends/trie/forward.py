@@ -25,7 +25,7 @@ class Counts:
     """Of the tries of prompts: what any engine must forward, and one more for each token of an answer but its last."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Forward:
     """A model that reads pieces."""
 
@@ -35,13 +35,8 @@ class Forward:
     fused: bool = True
     """Whether torch's fused attention kernels are used."""
     counts: Counts = field(default_factory=Counts)
-    own: str = ""
-    """The attention that the model came with."""
-
-    @classmethod
-    def of(cls, model: Any, name: str, fused: bool = True) -> Forward:
-        """A model that has its own attention."""
-        return cls(model, name, fused, own=str(model.config._attn_implementation))
+    own: str = "sdpa"
+    """The attention that the model came with; known when it is first taken away."""
 
     def read(self, work: Pass, pieces: Sequence[Piece], keep: Sequence[int]) -> Any:
         """Logits of some tokens of pieces, which stand in a row."""
@@ -76,6 +71,7 @@ class Forward:
     def prepare(self) -> None:
         """Give the model this attention, if the plain path has taken it away."""
         if self.model.config._attn_implementation != NAME:
+            self.own = str(self.model.config._attn_implementation)
             register()
             self.model.set_attn_implementation(NAME)
 

@@ -28,7 +28,7 @@ _STRETCHED = frozenset({"dynamic", "longrope"})
 _TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
 """Of logits. Half precision, whose own sums differ from batch to batch, is held to `_NEAR` alone."""
 _NEAR = 0.25
-"""Of what the logits change when the trunk is not read: so near must they come to the model's own, whatever its scale."""
+"""Of what the logits change when the trunk is not read: so near must they come to the model's own."""
 _HEAD, _STEPS = 12, 3
 
 
@@ -46,7 +46,7 @@ def try_sharing(model: Any, name: str, vocabulary: int) -> Forward | str:
     try:
         _check_configuration(model)
         for fused in (True, False):  # torch's fused kernels don't know every shape, device and version
-            forward = Forward.of(model, name, fused)
+            forward = Forward(model, name, fused)
             try:
                 _check_layers(forward, vocabulary)
                 _check_answers(forward, vocabulary)
@@ -116,7 +116,7 @@ def _check_layers(forward: Forward, vocabulary: int) -> None:
 
 
 def _check_answers(forward: Forward, vocabulary: int) -> None:
-    """Logits of branches behind a trunk, of trees within a piece, and greedy steps, against one prompt after another."""
+    """Logits behind a trunk and within a tree, and greedy steps, against one prompt after another."""
     import random
 
     draw = random.Random(0)
@@ -148,7 +148,7 @@ def _ours(forward: Forward, sequences: Sequence[Sequence[int]], flat: int) -> li
     """Logits behind each sequence, (vocabulary)."""
     forest = grow(sequences, [1] * len(sequences))
     trunks: dict[int, Trunk | None] = {NO_TRUNK: None}
-    found = {}
+    found: dict[int, Any] = {}
     for piece in cut(forest, flat):
         trunk = trunks[piece.continues]
         made = Trunk(length=len(piece) + (trunk.length if trunk else 0), parent=trunk)

@@ -79,10 +79,6 @@ def test_what_can_not_share_says_why_and_keeps_its_own_attention(name: str) -> N
 def test_what_can_share_is_not_refused(name: str) -> None:
     model = make(name)
     found = try_sharing(model, name, VOCABULARY)
-    if name == "gemma2":
-        # torch's own kernel leaves the cap on its scores out, so that the two disagree
-        assert found == "shared keys give it other log-probabilities"
-        return
     assert isinstance(found, Forward) and found.counts.forwarded == 0
 
 
@@ -166,3 +162,30 @@ def test_a_models_own_attention_comes_back_for_what_the_engine_leaves_to_transfo
     forward.prepare()
     assert model.config._attn_implementation == "capeval_trie"
     assert own_scores(model, [ids], [[5]]) == first
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("fault", ["trunk", "tree"])
+def test_a_fault_is_seen_in_any_precision(monkeypatch: pytest.MonkeyPatch, dtype: str, fault: str) -> None:
+    """What must not pass: a trunk that nobody reads, branches that read one another."""
+    if fault == "trunk":
+        monkeypatch.setattr("capeval.backends.trie.passes.join", lambda first, second: second)
+    else:
+        monkeypatch.setattr("capeval.backends.trie.passes.Tile.mask", lambda self, window: None)
+    assert isinstance(try_sharing(make("llama", dtype), "it", VOCABULARY), str)
+
+
+def test_where_fused_kernels_fail_plain_products_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no kernel for this shape")
+
+    monkeypatch.setattr("capeval.backends.trie.attention._fused", broken)
+    found = try_sharing(make("llama"), "it", VOCABULARY)
+    assert isinstance(found, Forward) and not found.fused
+
+
+def test_a_model_keeps_its_attention_when_it_cannot_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capeval.backends.trie.passes.join", lambda first, second: second)
+    model = make("gpt-oss")
+    assert isinstance(try_sharing(model, "it", VOCABULARY), str)
+    assert model.config._attn_implementation == "eager"
