@@ -34,6 +34,7 @@ lint: setup      ## style, types, import floors
 	$(BIN)/lint-imports
 
 bench: setup     ## side by side with lm-eval: same work, equal outputs, ratios
+	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.engine
 
 validate: setup  ## minutes of simulation: every test and interval, then attribution, on planted truth; a miss fails

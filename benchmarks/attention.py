@@ -13,8 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-SHAPES = {1: (128, 4, 4), 30: (512, 8, 8), 120: (768, 12, 12)}
-"""Million parameters (about) → hidden size, layers, heads."""
+from benchmarks.engine.checkpoints import SHAPES
 
 
 def milliseconds(work: Callable[[], Any], rounds: int = 9, least: float = 0.02) -> float:
@@ -53,7 +52,6 @@ def kernels() -> None:
 def passes() -> None:
     """Linear layers: share of the speed of a large product, by tokens of one pass."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
 
     from capeval.backends.trie.forest import cut, grow
     from capeval.backends.trie.forward import Forward
@@ -62,12 +60,8 @@ def passes() -> None:
     a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
     peak = 2 * 2048**3 / milliseconds(lambda: a @ b) / 1e6
     print(f"\na product of 2048 x 2048: {peak:.0f} GFLOP/s; share of it by tokens of a pass")
-    for millions, (hidden, layers, heads) in SHAPES.items():
-        config = LlamaConfig(
-            vocab_size=512, hidden_size=hidden, intermediate_size=4 * hidden, num_hidden_layers=layers,
-            num_attention_heads=heads, max_position_embeddings=4096,
-        )  # fmt: skip
-        forward = Forward(LlamaForCausalLM(config).eval(), "random")
+    for millions in (1, 30, 120):
+        forward = Forward(model(millions), "random")
         weights = sum(p.numel() for n, p in forward.model.named_parameters() if "embed" not in n and "lm_head" not in n)
         shares = []
         for tokens in (64, 256, 1024, 2048, 4096):
@@ -76,6 +70,44 @@ def passes() -> None:
             took = milliseconds(lambda: forward.read(RowsPass(pieces, "cpu"), pieces, [0]), rounds=3)  # noqa: B023
             shares.append(f"{tokens}: {2 * weights * tokens / took / 1e6 / peak:.2f}")
         print(f"  {millions:>3} M  " + "   ".join(shares))
+
+
+def steps() -> None:
+    """Answers behind a trunk of 1,000 tokens: microseconds for each of their tokens, by answers side by side."""
+    import torch
+
+    from capeval.backends.trie.budget import Budget
+    from capeval.backends.trie.forward import Forward
+    from capeval.backends.trie.pick import Style
+    from capeval.backends.trie.stops import Stops
+    from capeval.backends.trie.write import Ask, Manner, write
+
+    print("\nmicroseconds for each token of answers of 16 tokens, prompts of 32 included; by answers side by side")
+    for millions in (1, 30):
+        forward = Forward(model(millions), "random")
+        manner = Manner(style=Style([], False, False), stops=Stops(None, []), ends=frozenset(), room=16)
+        ids = torch.randint(0, 512, (512, 32)).tolist()
+        asks = [Ask(ids=[*range(100)] * 10 + own) for own in ids]
+        costs = []
+        for rows in (16, 64, 256, 512):
+            some = asks[: max(rows, 64)]
+            start = time.perf_counter()
+            for _ in write(forward, some, manner, Budget(tokens=2048, logits=0.1, rows=rows)):
+                pass
+            costs.append(f"{rows}: {(time.perf_counter() - start) / len(some) / 16 * 1e6:.0f}")
+        print(f"  {millions:>3} M  " + "   ".join(costs))
+
+
+def model(millions: int) -> Any:
+    """A random Llama with a small vocabulary."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    hidden, layers, heads = SHAPES[millions]
+    config = LlamaConfig(
+        vocab_size=512, hidden_size=hidden, intermediate_size=4 * hidden, num_hidden_layers=layers,
+        num_attention_heads=heads, max_position_embeddings=4096,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval()
 
 
 def main() -> None:
@@ -88,6 +120,7 @@ def main() -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32")
     kernels()
     passes()
+    steps()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from capeval import harness, recall
 from capeval.backends import Backend, BackendSettings, open_backend
 from capeval.core import Checkpoint, Reply, Request, Suite
 from capeval.digest import digest
-from capeval.errors import UsageError
+from capeval.errors import EngineError, UsageError
 from capeval.prompting import Prompt, cut, dropped, prompt, prompting, unfinished
 from capeval.store.files import make_folder
 from capeval.store.journal import Journal, journal_keys
@@ -246,6 +246,8 @@ def answers_to(
                 keep(fresh)
                 replies |= fresh
                 count(len(fresh))
+    if silent := by_key.keys() - replies.keys():
+        raise EngineError(f"backend '{options.backend}' left {len(silent)} of {len(todo)} requests without a reply")
     counts = {"requests": len(requests), "distinct": len(by_key), "reused": reused, "asked": len(todo)}
     return [replies[key] for key in keys], counts
 

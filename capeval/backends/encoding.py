@@ -24,8 +24,7 @@ Text = tuple[str, bool]
 """A text, and whether the tokenizer adds its special tokens."""
 
 LIMIT = 256 * 2**20
-"""Bytes of token ids that one process holds: 4 a token and some 200 an entry. The 14,042 questions of MMLU with five
-shots of 700 tokens and four choices take about 45 MB, so a suite of several such benchmarks still fits."""
+"""Bytes of token ids that one process holds, 4 a token and about `_ENTRY` a text: the prompts of several benchmarks."""
 _ENTRY = 200
 
 

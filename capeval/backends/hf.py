@@ -145,7 +145,8 @@ class HfBackend:
         if request.kind == "generate":
             room = shape.room(window, int(request.generation.get("max_gen_toks", 256)))
         # a token says at least one byte, so most prompts need no counting
-        if len(request.text.encode()) + len(request.continuation.encode()) + _ADDED <= room:
+        said = request.text + request.continuation
+        if len(said.encode("utf-8", "surrogatepass")) + _ADDED <= room:
             return 0
         if request.kind == "generate":
             return max(0, len(encode_all(tokenizer, [request.text])[0]) - room)

@@ -15,8 +15,8 @@ from importlib import import_module
 def import_transformers() -> None:
     """Import transformers' generation, which every tokenizer and model class brings with it, without scikit-learn.
 
-    It takes scikit-learn, and with it scipy's statistics, for one curve of assisted generation, if it is installed:
-    half a second. It is told that it is not; nothing else is, before or after.
+    It takes scikit-learn, and with it scipy's statistics, for one curve of assisted generation, if it is installed. It
+    is told that it is not; nothing else is, before or after.
     """
     if "sklearn" in sys.modules:
         return

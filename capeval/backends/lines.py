@@ -43,7 +43,7 @@ _PATTERNS = frozenset({_CL100K.replace("{DIGITS}", "{1,3}"), _CL100K.replace("{D
 _END = re.compile(r"\n(?=[!-.0-~])")
 """A line's end: a line feed with a beginner behind it, printable ASCII without the slash."""
 _HELD = 4_000_000
-"""Characters of lines whose ids are held; some 20 MB with the ids. Then all are forgotten."""
+"""Characters of lines whose ids are held. Then all are forgotten."""
 
 
 @dataclass(slots=True)

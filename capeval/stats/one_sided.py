@@ -49,6 +49,6 @@ def _tail(interval: Callable[[float], Interval], threshold: float, *, lower: boo
         return _SMALLEST
     if beyond(0.5 - 1e-9) <= 0:
         return 0.5
-    from scipy import optimize  # late: a sixth of a second, and most runs ask for no such p
+    from scipy import optimize  # late: most runs ask for no such p
 
     return float(optimize.brentq(beyond, _SMALLEST, 0.5 - 1e-9, xtol=1e-10))

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,18 @@ def journal_keys(checkpoint: str, requests: Iterable[Request], numerics: Mapping
 
     A request is hashed once however many nodes are asked it (`Request.digest`): here only 64 bytes are.
     """
-    node = hashlib.sha256(digest(checkpoint, dict(numerics)).encode())
+    node = hashlib.sha256(_node(checkpoint, tuple(sorted(numerics.items()))))
     names = []
     for request in requests:
         name = node.copy()
         name.update(request.digest)
         names.append(name.hexdigest()[:LENGTH])
     return names
+
+
+@lru_cache(maxsize=8)
+def _node(checkpoint: str, numerics: tuple[tuple[str, str], ...]) -> bytes:
+    return digest(checkpoint, dict(numerics)).encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 Found = TypeVar("Found")
 _LOG = logging.getLogger("capeval")
 _TOKENS = {"cpu": 2_048, "cuda": 16_384}
-"""Tokens of one pass beyond which it gets no faster (`python -m benchmarks.attention`)."""
+"""Tokens of one pass beyond which it gets no faster (`python -m benchmarks.attention`; a GPU's is not measured)."""
 _ROWS = {"cpu": 256, "cuda": 1_024}
 """Answers side by side, likewise."""
 _KEPT_BYTES = {"cpu": 1 << 30, "cuda": 1 << 40}

@@ -20,7 +20,7 @@ class Stops:
         self._strings = [s for s in strings if s]
         self._last = {s[-1] for s in self._strings}
         # a token says at least one byte, so the last tokens that could hold the longest string are these
-        self._tail = max((len(s.encode()) for s in self._strings), default=0) + 2
+        self._tail = max((len(s.encode("utf-8", "surrogatepass")) for s in self._strings), default=0) + 2
         # decoding one token may drop its space: then every token has to be looked at
         self._always = any(character.isspace() and character != "\n" for character in self._last)
         self._texts: dict[int, str] = {}
