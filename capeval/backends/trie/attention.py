@@ -171,6 +171,9 @@ def _plain(q: Any, k: Any, v: Any, rules: Rules, mask: Any) -> tuple[Any, Any]:
     top = scores.amax(-1, keepdim=True).clamp_(min=torch.finfo(scores.dtype).min)
     weights = scores.sub_(top).exp_()
     total = weights.sum(-1, keepdim=True)
-    read = torch.matmul(weights.to(v.dtype).view(rows, k.shape[1], -1, keys), v).view(rows, heads, tokens, v.shape[-1])
     lse = (top + total.log()).squeeze(-1)
-    return read.div_(total.clamp_(min=torch.finfo(total.dtype).tiny).to(read.dtype)), lse
+    total.clamp_(min=1)  # whoever reads anything has a greatest score, whose weight is 1; who does not reads nothing
+    early = v.dtype == torch.float16  # its numbers end at 65,504, where sums over many keys would arrive
+    weights = weights.div_(total) if early else weights
+    read = torch.matmul(weights.to(v.dtype).view(rows, k.shape[1], -1, keys), v).view(rows, heads, tokens, v.shape[-1])
+    return read if early else read.div_(total.to(read.dtype)), lse
