@@ -75,14 +75,16 @@ def test_what_can_not_share_says_why_and_keeps_its_own_attention(name: str) -> N
         assert torch.equal(model(input_ids=ids, use_cache=False).logits, before)
 
 
-@pytest.mark.parametrize("name", list(CONFIGS))
+_UNCAPPED = pytest.mark.xfail(
+    strict=True,
+    reason="transformers loads Gemma 2 with torch's SDPA, which leaves the cap on its scores out; the check compares with "
+    "that, so a cap that matters looks like a fault of sharing. To decide: compare with eager, or be like lm-eval",
+)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=_UNCAPPED if n == "gemma2" else ()) for n in CONFIGS])
 def test_what_can_share_is_not_refused(name: str) -> None:
-    model = make(name)
-    found = try_sharing(model, name, VOCABULARY)
-    if name == "gemma2":
-        # torch's own kernel leaves the cap on its scores out, so that the two disagree
-        assert found == "shared keys give it other log-probabilities"
-        return
+    found = try_sharing(make(name), name, VOCABULARY)
     assert isinstance(found, Forward) and found.counts.forwarded == 0
 
 
