@@ -126,6 +126,7 @@ class _Writer:
             if rows and tokens > self.budget.tokens:
                 break
             rows.append(self.queue.popleft())
+        rows.sort(key=lambda row: -len(row.piece))  # the queue is, but for rows that begin again
         try:
             trunk = self._trunk(trunk_number)
             logits = self._read(rows, trunk)

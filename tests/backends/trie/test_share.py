@@ -77,8 +77,8 @@ def test_what_can_not_share_says_why_and_keeps_its_own_attention(name: str) -> N
 
 _UNCAPPED = pytest.mark.xfail(
     strict=True,
-    reason="transformers loads Gemma 2 with torch's SDPA, which leaves the cap on its scores out; the check compares with "
-    "that, so a cap that matters looks like a fault of sharing. To decide: compare with eager, or be like lm-eval",
+    reason="transformers loads Gemma 2 with torch's SDPA, which leaves the cap on its scores out; the check compares "
+    "with that, so a cap that matters looks like a fault of sharing. To decide: compare with eager, or be like lm-eval",
 )
 
 
