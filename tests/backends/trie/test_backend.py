@@ -170,6 +170,17 @@ def test_equal_requests_are_forwarded_once(tiny_checkpoint: Path) -> None:
         assert all(found[i] == found[i + len(requests)] for i in range(len(requests)))
 
 
+def test_samples_of_one_prompt_read_it_once(tiny_checkpoint: Path) -> None:
+    backend = opened(tiny_checkpoint)
+    prompt = text(random.Random(0), 60)
+    settings = {"do_sample": True, "temperature": 1.2, "max_gen_toks": 3}
+    requests = [Request(kind="generate", text=prompt, generation=settings, sample=i) for i in range(12)]
+    alone = {i: replies(backend, [request])[0] for i, request in enumerate(requests)}
+    size = len(backend._engine().tokenizer.encode(prompt))
+    assert size <= forwarded(backend, requests) <= size + 12 * 3
+    assert replies(backend, requests) == alone
+
+
 @pytest.mark.parametrize("budget", [64, 400, 0])
 def test_few_shot_work_forwards_little_more_than_its_distinct_tokens(tiny_checkpoint: Path, budget: int) -> None:
     backend = opened(tiny_checkpoint, batch_tokens=budget)
