@@ -254,7 +254,6 @@ def test_settings_beyond_the_engine_are_transformers_own(tiny_checkpoint: Path, 
             eos_token_id=1, **settings,
         )[0, ids.shape[1] :]  # fmt: skip
         assert found[number].text == engine.tokenizer.decode(out, skip_special_tokens=True)
-    assert replies(backend, [write("A week has")])[0] == replies(opened(tiny_checkpoint), [write("A week has")])[0]
 
 
 def test_a_models_own_generation_settings_are_honoured(copy: Path) -> None:
@@ -268,8 +267,7 @@ def test_a_models_own_generation_settings_are_honoured(copy: Path) -> None:
     plainly(engine.model)
     for number, prompt in enumerate(prompts):
         ids = torch.tensor([engine.tokenizer.encode(prompt)])
-        how = {"max_new_tokens": 20, "do_sample": False, "pad_token_id": 2}
-        out = engine.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **how)[0, ids.shape[1] :]
+        out = engine.model.generate(input_ids=ids, max_new_tokens=20, do_sample=False)[0, ids.shape[1] :]
         assert found[number].text == engine.tokenizer.decode(out, skip_special_tokens=True)
     # nobody asked for samples: the answer to the same request must be the same one
     unsaid = Request(kind="generate", text=prompts[0], generation={"max_gen_toks": 20})
