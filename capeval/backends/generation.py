@@ -14,17 +14,24 @@ from typing import Any
 
 from capeval.backends import Batch, Known
 from capeval.backends.architectures import padded
-from capeval.backends.loading import PLAIN_TOKENS, Engine
+from capeval.backends.loading import Engine
 from capeval.backends.tokens import encode_all, pack
-from capeval.backends.trie.budget import in_halves
+from capeval.backends.trie.budget import Budget, in_halves
 from capeval.backends.trie.errors import not_finite
-from capeval.backends.trie.forward import plainly
 from capeval.backends.trie.pick import Style, style_of
 from capeval.backends.trie.stops import Stops
 from capeval.backends.trie.write import Ask, Manner, write
 from capeval.core import Reply, Request
 from capeval.digest import digest
-from capeval.errors import UsageError
+from capeval.errors import UsageError, unknown
+
+_SETTINGS = (
+    "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "num_beams",
+    "repetition_penalty", "no_repeat_ngram_size", "encoder_repetition_penalty", "encoder_no_repeat_ngram_size",
+    "bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "sequence_bias", "forced_bos_token_id", "min_length",
+    "min_new_tokens", "stop_strings", "max_time", "guidance_scale", "renormalize_logits", "remove_invalid_values",
+    "exponential_decay_length_penalty", "use_cache",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ def generate_batches(
         job = _Job(engine, _sampling(kwargs), [*until, *_end_texts(engine)], room)
         style = None if isinstance(engine.forward, str) else style_of(engine.model, job.settings)
         if style is None:
-            yield from _plainly(job, prompts, requests, asked or PLAIN_TOKENS, known)
+            yield from _plainly(job, prompts, requests, Budget(tokens=1) if job.sampled else engine.plain(asked), known)
         else:
             yield from _together(job, style, [p for p in prompts if p.position not in known], requests, asked)
 
@@ -107,7 +114,13 @@ class _Job:
 
 
 def _sampling(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """A task's generation settings as transformers wants them."""
+    """A task's generation settings as transformers wants them.
+
+    Only these: others could name code to be run, or models to be loaded.
+    """
+    for name in kwargs:
+        if name not in _SETTINGS:
+            raise unknown("generation setting", name, _SETTINGS, "its task file, under generation_kwargs")
     settings = {"num_beams": 1} | dict(kwargs)
     settings["do_sample"] = bool(settings.get("do_sample"))  # unsaid, a chat model's own settings would draw at random
     if settings["num_beams"] != 1:
@@ -149,18 +162,18 @@ def _draws(seed: int, room: int) -> Any:
 
 
 def _plainly(
-    job: _Job, prompts: Sequence[_Prompt], requests: Sequence[Request], budget: int, known: Known
+    job: _Job, prompts: Sequence[_Prompt], requests: Sequence[Request], budget: Budget, known: Known
 ) -> Iterator[Batch]:
     """By transformers' own `generate`, the longest prompts first."""
     prompts = sorted(prompts, key=lambda prompt: (-len(prompt.ids), prompt.ids))
     # sampled answers go one by one, each from its own seed: a resumed run then says the same
-    for span in pack([len(prompt.ids) + job.room for prompt in prompts], 1 if job.sampled else budget):
+    for span in pack([len(prompt.ids) + job.room for prompt in prompts], budget):
         batch = [prompts[i] for i in span if prompts[i].position not in known]
         if not batch:
             continue
         if job.sampled:
             _set_seed(_seed(requests[batch[0].position]))
-        yield in_halves(batch, partial(_answer, job))
+        yield in_halves(batch, partial(_answer, job), budget)
 
 
 def _groups(requests: Sequence[Request]) -> dict[str, list[int]]:
@@ -199,9 +212,9 @@ def _generate(job: _Job, ids: Any, mask: Any, stops: _Ends) -> Any:
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
     engine = job.engine
-    plainly(engine.model)
+    model = engine.model if isinstance(engine.forward, str) else engine.forward.plainly()
     try:
-        return engine.model.generate(
+        return model.generate(
             input_ids=ids,
             attention_mask=mask,
             max_new_tokens=job.room,

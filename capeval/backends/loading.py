@@ -44,14 +44,19 @@ class Engine:
     """How prompts share what they begin with; or why they can't: the end of a sentence that begins with the name."""
     _budgets: dict[int, Budget] = field(default_factory=dict)
     """What was measured, by what was asked for: it goes when the model goes."""
+    _plain: dict[int, Budget] = field(default_factory=dict)
 
     def budget(self, asked: int) -> Budget:
         """What one batch may hold; `asked` tokens at most, when that is not 0."""
         if isinstance(self.forward, str):
-            return Budget(tokens=asked or PLAIN_TOKENS)
+            return self.plain(asked)
         if asked not in self._budgets:
             self._budgets[asked] = measure(self.forward, self.rows, self.window, asked)
         return self._budgets[asked]
+
+    def plain(self, asked: int) -> Budget:
+        """The same for what transformers computes batch by batch, padding and room for answers included."""
+        return self._plain.setdefault(asked, Budget(tokens=asked or PLAIN_TOKENS))
 
     def chosen(self, asked: int) -> dict[str, str]:
         """What was chosen for this model on this machine, in words; `plain` says why the trie is not used."""
@@ -164,15 +169,18 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str, encod
 
 
 def _model(folder: Path, name: str, dtype: Any, encoder_decoder: bool) -> Any:
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     door = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
 
     with _quiet():
         try:
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            # torch's own kernel leaves Gemma 2's cap on attention scores out
+            capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
             model, report = door.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False,
-                output_loading_info=True,
+                output_loading_info=True, attn_implementation="eager" if capped else None,
             )  # fmt: skip
         except Exception as error:  # transformers raises many kinds for a damaged or unknown checkpoint
             raise _unloadable(name, error) from error

@@ -63,7 +63,7 @@ def score_rows(engine: Engine, rows: Sequence[Row], asked: int, known: Known = f
     parts = list(_parts(engine, rows))
     done: dict[int, list[tuple[Score, _Part]]] = {row.position: [] for row in rows}
     wanted = {row.position: len(row.pairs) for row in rows}
-    for batch in _scored(engine, parts, engine.budget(asked), known):
+    for batch in _scored(engine, parts, asked, known):
         for number, found in batch:
             done[parts[number].row].append((found, parts[number]))
         touched = dict.fromkeys(parts[number].row for number, _ in batch)
@@ -72,15 +72,15 @@ def score_rows(engine: Engine, rows: Sequence[Row], asked: int, known: Known = f
             yield [(row, _reply(done.pop(row))) for row in finished]
 
 
-def _scored(engine: Engine, parts: Sequence[_Part], budget: Budget, known: Known) -> Iterator[list[tuple[int, Score]]]:
+def _scored(engine: Engine, parts: Sequence[_Part], asked: int, known: Known) -> Iterator[list[tuple[int, Score]]]:
     """(part, score), in batches that don't depend on what is known."""
     wanted = [number for number, part in enumerate(parts) if part.row not in known]
     if not wanted:
         return iter(())
     if isinstance(engine.forward, str):
-        return _plainly(engine, parts, budget.tokens, frozenset(wanted))
+        return _plainly(engine, parts, engine.plain(asked), frozenset(wanted))
     inputs, targets = [part.inputs for part in parts], [part.target for part in parts]
-    return score(engine.forward, inputs, targets, budget, wanted)
+    return score(engine.forward, inputs, targets, engine.budget(asked), wanted)
 
 
 def _problem(row: Row, reach: int) -> Reply | None:
@@ -96,15 +96,21 @@ def _problem(row: Row, reach: int) -> Reply | None:
 
 
 def _parts(engine: Engine, rows: Sequence[Row]) -> Iterator[_Part]:
+    # the pairs of one context share its list, and choices of one token what is read: held once
+    known: dict[tuple[int, tuple[int, ...]], tuple[tuple[int, ...], int]] = {}
     for row in rows:
         for context, target in row.pairs:
-            engine.check_ids(context + target)
-            inputs, cut = engine.architecture.read(context, target, engine.window)
+            engine.check_ids(target)
+            key = (id(context), (len(target), *target[:-1]))
+            if key not in known:
+                engine.check_ids(context)
+                known[key] = engine.architecture.read(context, target, engine.window)
+            inputs, cut = known[key]
             yield _Part(row.position, inputs, target, cut)
 
 
 def _plainly(
-    engine: Engine, parts: Sequence[_Part], budget: int, wanted: frozenset[int]
+    engine: Engine, parts: Sequence[_Part], budget: Budget, wanted: frozenset[int]
 ) -> Iterator[list[tuple[int, Score]]]:
     """One forward pass a batch, the longest parts first."""
     logits = max(1, engine.rows / _LOGITS_PER_TOKEN)
@@ -113,7 +119,7 @@ def _plainly(
     for span in pack([costs[number] for number in order], budget):
         batch = [order[i] for i in span if order[i] in wanted]
         if batch:
-            scores = in_halves([parts[number] for number in batch], partial(_pass, engine))
+            scores = in_halves([parts[number] for number in batch], partial(_pass, engine), budget)
             yield list(zip(batch, scores, strict=True))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from capeval.backends.encoding import Text, encoder_of
+from capeval.backends.trie.budget import Budget
 
 Pair = tuple[list[int], list[int]]
 """(context, target) token ids: the target is what is scored."""
@@ -114,16 +115,16 @@ def rolling_windows(tokenizer: Any, text: str, prefix: int, window: int) -> list
     return pairs
 
 
-def pack(costs: Sequence[int], budget: int) -> Iterator[range]:
-    """Split rows into batches of at most `budget` (or one row); every row costs as much as its batch's first.
+def pack(costs: Sequence[int], budget: Budget) -> Iterator[range]:
+    """Split rows into batches of at most the budget's tokens (or one row); every row costs what its batch's first does.
 
     Args:
         costs: What each row takes, sorted from most to least.
-        budget: In the same unit.
+        budget: Read before each batch: it may have been halved.
     """
     start = 0
     while start < len(costs):
-        rows = max(1, budget // max(1, costs[start]))
+        rows = max(1, budget.tokens // max(1, costs[start]))
         yield range(start, min(start + rows, len(costs)))
         start += rows
 

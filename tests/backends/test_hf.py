@@ -11,7 +11,7 @@ import torch
 
 from capeval.backends import BackendSettings, open_backend
 from capeval.backends.tokens import encode, encode_pair, pack, rolling_windows
-from capeval.backends.trie.forward import plainly
+from capeval.backends.trie.budget import Budget
 from capeval.core import Reply, Request
 from capeval.errors import BadFileError, CapevalError, EngineError, MissingError, UsageError
 
@@ -76,9 +76,14 @@ def test_rolling_windows_score_every_token_once_with_all_the_context_that_fits(
 
 
 def test_packing_fills_but_never_overfills() -> None:
-    assert [list(span) for span in pack([50, 20, 20, 20, 5], 60)] == [[0], [1, 2, 3], [4]]
-    assert [list(span) for span in pack([100, 1], 10)] == [[0], [1]]
-    assert list(pack([], 10)) == []
+    assert [list(span) for span in pack([50, 20, 20, 20, 5], Budget(tokens=60))] == [[0], [1, 2, 3], [4]]
+    assert [list(span) for span in pack([100, 1], Budget(tokens=10))] == [[0], [1]]
+    assert list(pack([], Budget(tokens=10))) == []
+    budget = Budget(tokens=4)
+    spans = pack([1] * 6, budget)
+    assert list(next(spans)) == [0, 1, 2, 3]
+    budget.tokens = 1
+    assert [list(span) for span in spans] == [[4], [5]], "a budget that was halved counts from the next batch on"
 
 
 def test_log_probabilities_are_those_of_a_plain_forward_pass(tiny_checkpoint: Path) -> None:
@@ -89,9 +94,8 @@ def test_log_probabilities_are_those_of_a_plain_forward_pass(tiny_checkpoint: Pa
     )
     context = engine.tokenizer.encode("The capital of Peru")
     ids = engine.tokenizer.encode("The capital of Peru is Lima")
-    plainly(engine.model)
     with torch.no_grad():
-        logprobs = engine.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        logprobs = engine.forward.plainly()(torch.tensor([ids])).logits[0].log_softmax(-1)
     wanted = sum(float(logprobs[i - 1, ids[i]]) for i in range(len(context), len(ids)))
     assert reply.logprob == pytest.approx(wanted, abs=1e-4)
     assert reply.n_tokens == len(ids) - len(context)
@@ -138,8 +142,19 @@ def test_sampled_answers_follow_their_seed(tiny_checkpoint: Path) -> None:
 
 def test_unknown_generation_settings(tiny_checkpoint: Path) -> None:
     backend = open_backend("hf", str(tiny_checkpoint), BackendSettings())
-    with pytest.raises(UsageError, match="refuses the generation settings"):
+    with pytest.raises(UsageError, match="'tempratur'.*temperature"):
         list(backend.generate([Request(kind="generate", text="a", generation={"tempratur": 1.0})]))
+
+
+@pytest.mark.parametrize("setting", ["custom_generate", "trust_remote_code", "assistant_model", "logits_processor"])
+def test_generation_settings_name_no_code_and_no_other_model(tiny_checkpoint: Path, copy: Path, setting: str) -> None:
+    custom = copy / "custom_generate"
+    custom.mkdir()
+    (custom / "generate.py").write_text("raise SystemExit('a stranger runs code')")
+    backend = open_backend("hf", str(tiny_checkpoint), BackendSettings())
+    generation = {setting: str(copy), "trust_remote_code": True}
+    with pytest.raises(UsageError, match="unknown generation setting"):
+        list(backend.generate([Request(kind="generate", text="a", generation=generation)]))
 
 
 def test_nan_logits_name_the_checkpoint(copy: Path) -> None:

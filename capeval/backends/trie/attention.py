@@ -19,6 +19,8 @@ NAME = "capeval_trie"
 
 CAUSAL = "causal"
 
+_SCORES = 1 << 26
+"""Scores that plain products make at once: 256 MiB in float32."""
 _CALM = ("dropout", "is_causal", "position_ids", "cache_position", "use_cache", "output_attentions", "layer_idx")
 """Arguments of an attention module that change nothing here."""
 
@@ -138,22 +140,52 @@ def _fused(q: Any, k: Any, v: Any, scale: float, mask: Any) -> tuple[Any, Any]:
         kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         read, lse = kernel(q, k, v, 0.0, causal, attn_mask=mask, scale=scale)
         return read, lse
-    groups = q.shape[1] // k.shape[1]
+    rows, heads, tokens, size = q.shape
+    if not causal and (mask is None or tokens == 1):
+        # heads that share keys become more queries of the same ones: nothing is copied
+        read, lse = _on_gpu(q.reshape(rows, k.shape[1], -1, size), k, v, scale, mask)
+        return read.reshape(rows, heads, tokens, -1), lse.reshape(rows, heads, tokens)
+    groups = heads // k.shape[1]
     k, v = (x.repeat_interleave(groups, 1) if groups > 1 else x for x in (k, v))
+    return _on_gpu(q, k, v, scale, CAUSAL if causal else mask)
+
+
+def _on_gpu(q: Any, k: Any, v: Any, scale: float, mask: Any) -> tuple[Any, Any]:
+    """As many heads of queries as of keys."""
+    import torch
+
+    causal = isinstance(mask, str)
+    mask = None if causal else mask
     if mask is None and q.dtype in (torch.float16, torch.bfloat16):
         found = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v, 0.0, causal, False, scale=scale)
     else:
         if mask is not None:
             # the kernel wants a mask of full shape whose rows are aligned
-            wide = torch.zeros(q.shape[0], 1, q.shape[2], -(-k.shape[2] // 16) * 16, dtype=q.dtype, device=q.device)
+            wide = torch.zeros(q.shape[0], 1, mask.shape[2], -(-k.shape[2] // 16) * 16, dtype=q.dtype, device=q.device)
             wide[..., : k.shape[2]] = mask
-            mask = wide[..., : k.shape[2]].expand(-1, q.shape[1], -1, -1)
+            mask = wide[..., : k.shape[2]].expand(-1, q.shape[1], q.shape[2], -1)
         found = torch.ops.aten._scaled_dot_product_efficient_attention(q, k, v, mask, True, 0.0, causal, scale=scale)
     return found[0], found[1][..., : q.shape[2]]
 
 
 def _plain(q: Any, k: Any, v: Any, rules: Rules, mask: Any) -> tuple[Any, Any]:
-    """Products and a softmax, in the dtype of the model with sums in float32."""
+    """Products and a softmax, in the dtype of the model with sums in float32; so many queries at once as fit."""
+    import torch
+
+    tokens = q.shape[2]
+    at_once = max(1, _SCORES // (q.shape[0] * q.shape[1] * k.shape[2]))
+    if tokens <= at_once:
+        return _products(q, k, v, rules, mask, 0)
+    parts = []
+    for start in range(0, tokens, at_once):
+        some = slice(start, start + at_once)
+        seen = mask if mask is None or isinstance(mask, str) or mask.shape[2] == 1 else mask[:, :, some]
+        parts.append(_products(q[:, :, some], k, v, rules, seen, start))
+    return torch.cat([read for read, _ in parts], 2), torch.cat([lse for _, lse in parts], 2)
+
+
+def _products(q: Any, k: Any, v: Any, rules: Rules, mask: Any, start: int) -> tuple[Any, Any]:
+    """`_plain` for queries from place `start` on."""
     import torch
 
     rows, heads, tokens, size = q.shape
@@ -165,15 +197,13 @@ def _plain(q: Any, k: Any, v: Any, rules: Rules, mask: Any) -> tuple[Any, Any]:
     if rules.cap is not None:
         scores = torch.tanh(scores / rules.cap) * rules.cap
     if isinstance(mask, str):
-        mask = torch.full((tokens, keys), -torch.inf, device=q.device).triu_(1)
+        mask = torch.full((tokens, keys), -torch.inf, device=q.device).triu_(1 + start)
     if mask is not None:
         scores += mask
     top = scores.amax(-1, keepdim=True).clamp_(min=torch.finfo(scores.dtype).min)
     weights = scores.sub_(top).exp_()
     total = weights.sum(-1, keepdim=True)
-    lse = (top + total.log()).squeeze(-1)
-    total.clamp_(min=1)  # whoever reads anything has a greatest score, whose weight is 1; who does not reads nothing
-    early = v.dtype == torch.float16  # its numbers end at 65,504, where sums over many keys would arrive
-    weights = weights.div_(total) if early else weights
+    # a token that sees no key reads nothing; divided before the product, which half precision could not hold
+    weights.div_(total.clamp(min=torch.finfo(total.dtype).tiny))
     read = torch.matmul(weights.to(v.dtype).view(rows, k.shape[1], -1, keys), v).view(rows, heads, tokens, v.shape[-1])
-    return read if early else read.div_(total.to(read.dtype)), lse
+    return read, (top + total.log()).squeeze(-1)

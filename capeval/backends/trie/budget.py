@@ -79,18 +79,17 @@ class Budget:
             torch.cuda.empty_cache()
 
 
-def in_halves(batch: Sequence[Item], work: Callable[[Sequence[Item]], list[Found]]) -> list[Found]:
+def in_halves(batch: Sequence[Item], work: Callable[[Sequence[Item]], list[Found]], budget: Budget) -> list[Found]:
     """What work finds for a batch; when the memory is too small, for its halves, one after the other.
 
     Raises:
         EngineError: for a single item that is too much.
     """
-    whole = Budget(tokens=0)
-    with whole.halved_when_full(len(batch)) as attempt:
+    with budget.halved_when_full(len(batch)) as attempt:
         found = work(batch)
     if attempt.failed:
         half = len(batch) // 2
-        return in_halves(batch[:half], work) + in_halves(batch[half:], work)
+        return in_halves(batch[:half], work, budget) + in_halves(batch[half:], work, budget)
     return found
 
 
@@ -177,10 +176,11 @@ def counting() -> Iterator[_Bytes]:
 
 
 def _is_full(error: BaseException) -> bool:
-    """torch has a class of errors for a full GPU, and none for a full machine."""
+    """torch has a class of errors for a full GPU, but not for all that asks for its memory, nor for a full machine."""
     import torch
 
-    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    said = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
+    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or any(words in str(error) for words in said)
 
 
 def _free(device: Any) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,10 +22,10 @@ class Counts:
     forwarded: int = 0
     """That went through the model."""
     distinct: int = 0
-    """Of the tries they were in: what any engine must forward."""
+    """Of the tries of prompts: what any engine must forward, and one more for each token of an answer but its last."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Forward:
     """A model that reads pieces."""
 
@@ -36,6 +35,8 @@ class Forward:
     fused: bool = True
     """Whether torch's fused attention kernels are used."""
     counts: Counts = field(default_factory=Counts)
+    own: str = "sdpa"
+    """The attention that the model came with; known when it is first taken away."""
 
     def read(self, work: Pass, pieces: Sequence[Piece], keep: Sequence[int]) -> Any:
         """Logits of some tokens of pieces, which stand in a row."""
@@ -70,8 +71,15 @@ class Forward:
     def prepare(self) -> None:
         """Give the model this attention, if the plain path has taken it away."""
         if self.model.config._attn_implementation != NAME:
+            self.own = str(self.model.config._attn_implementation)
             register()
             self.model.set_attn_implementation(NAME)
+
+    def plainly(self) -> Any:
+        """The model with its own attention."""
+        if self.model.config._attn_implementation == NAME:
+            self.model.set_attn_implementation(self.own)
+        return self.model
 
 
 def register() -> None:
@@ -79,12 +87,3 @@ def register() -> None:
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, attention)
-
-
-def plainly(model: Any) -> None:
-    """Give the model the attention that it was loaded with."""
-    if model.config._attn_implementation == NAME:
-        with suppress(ValueError):
-            model.set_attn_implementation("sdpa")
-            return
-        model.set_attn_implementation("eager")

@@ -99,9 +99,12 @@ class RowsPass:
         out, lse = own[0] if len(own) == 1 else _together(own)
         if self.trunk is None:
             return out, lse
-        keys, values = self.trunk.keys[layer], self.trunk.values[layer]
+        start = _first_seen(self.trunk, self.trunk.length, rules.window)
+        if start == self.trunk.length:
+            return out, lse
+        keys, values = (kept[layer][None, :, start:] for kept in (self.trunk.keys, self.trunk.values))
         mask = self._mask(rules.window)
-        found, sums = read(q[None], keys[None], values[None], rules, mask, blind=mask is not None)
+        found, sums = read(q[None], keys, values, rules, mask, blind=mask is not None)
         return join((found[0].transpose(0, 1), sums[0].transpose(0, 1)), (out, lse))
 
     def _own(self, tile: Tile, layer: int, q: Any, k: Any, v: Any, rules: Rules) -> tuple[Any, Any]:
@@ -116,15 +119,16 @@ class RowsPass:
         return tile.packed(out), tile.packed(lse)
 
     def _mask(self, window: int | None) -> Any:
-        """(1, 1, tokens, trunk's tokens): what has left a layer's window; None where nothing has."""
+        """(1, 1, tokens, trunk's tokens that are read): what has left a layer's window; None where nothing has."""
         import torch
 
-        length = self.trunk.length if self.trunk else 0
-        if window is None or self._depths.max() < window:
+        if self.trunk is None or window is None or self._depths.max() < window:
             return None
         if window not in self._masks:
             positions = torch.from_numpy(self._depths).to(self._device)
-            gone = positions[:, None] - torch.arange(length, device=self._device)[None] >= window
+            start = _first_seen(self.trunk, self.trunk.length, window)
+            place = torch.arange(start, self.trunk.length, dtype=positions.dtype, device=self._device)
+            gone = positions[:, None] - place[None] >= window
             self._masks[window] = torch.zeros(gone.shape, device=self._device).masked_fill_(gone, -torch.inf)[
                 None, None
             ]
@@ -149,6 +153,7 @@ class StepPass:
         self._lengths, self._width = lengths, longest + 1
         self._rows = torch.arange(len(lengths), device=lengths.device)
         self._masks: dict[tuple[int, int | None], Any] = {}
+        self._starts: dict[tuple[int, int], int] = {}
 
     def attend(self, layer: int, q: Any, k: Any, v: Any, rules: Rules) -> tuple[Any, Any]:
         """See `Pass`."""
@@ -163,7 +168,10 @@ class StepPass:
                 continue
             mine = q if rows is None else q.index_select(1, rows)
             mask = self._trunk_mask(number, trunk, rows, rules.window)
-            keys, values = trunk.keys[layer][None], trunk.values[layer][None]
+            start = self._start(number, trunk, rows, rules.window)
+            if start == trunk.length:
+                continue
+            keys, values = (kept[layer][None, :, start:] for kept in (trunk.keys, trunk.values))
             found, sums = read(mine[None], keys, values, rules, mask, blind=mask is not None)
             ours = (out, lse) if rows is None else (out.index_select(0, rows), lse.index_select(0, rows))
             joined = join((found[0].transpose(0, 1), sums[0].transpose(0, 1)), ours)
@@ -171,6 +179,15 @@ class StepPass:
                 return joined
             out, lse = (whole.index_copy(0, rows, part) for whole, part in zip((out, lse), joined, strict=True))
         return out, lse
+
+    def _start(self, number: int, trunk: Trunk, rows: Any, window: int | None) -> int:
+        """The first of a trunk's keys that any of its rows reads."""
+        if window is None:
+            return 0
+        if (key := (number, window)) not in self._starts:
+            lengths = self._lengths if rows is None else self._lengths[rows]
+            self._starts[key] = _first_seen(trunk, trunk.length + int(lengths.min()), window)
+        return self._starts[key]
 
     def _own_mask(self, window: int | None) -> Any:
         import torch
@@ -191,10 +208,15 @@ class StepPass:
             return None
         if (key := (number, window)) not in self._masks:
             lengths = self._lengths if rows is None else self._lengths[rows]
-            place = torch.arange(trunk.length, device=lengths.device)
+            place = torch.arange(self._start(number, trunk, rows, window), trunk.length, device=lengths.device)
             gone = trunk.length + lengths[:, None] - place[None] >= window
             self._masks[key] = torch.zeros(gone.shape, device=place.device).masked_fill_(gone, -torch.inf)[None, None]
         return self._masks[key]
+
+
+def _first_seen(trunk: Trunk, position: int, window: int | None) -> int:
+    """The first of a trunk's tokens that one at this position reads."""
+    return 0 if window is None else min(trunk.length, max(0, position - window + 1))
 
 
 def _together(parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:

@@ -111,20 +111,31 @@ class _Scorer:
         self, forest: Forest, read: Mapping[int, int], trunk: Trunk | None
     ) -> Iterator[list[tuple[int, float, bool]]]:
         """A forest that continues a trunk; `read`: its places that predict something → the place in all's forest."""
-        left = dict(read)
-        below: dict[int, list[_Part]] = defaultdict(list)
+        below: dict[int, list[Piece]] = defaultdict(list)
         for piece in cut(forest, self.flat, self.budget.tokens):
+            below[piece.continues].append(piece)
+        parts: dict[int, list[_Part]] = defaultdict(list)
+        self._hand_out(NO_TRUNK, below, dict(read), parts)
+        yield from self._under(NO_TRUNK, trunk, parts)
+
+    def _hand_out(
+        self, number: int, below: dict[int, list[Piece]], left: dict[int, int], parts: dict[int, list[_Part]]
+    ) -> None:
+        """In the order in which pieces are read: leaves under a trunk, the widest first, then the trunks under it.
+
+        The first piece that repeats a token reads its predictions, so that sequences are finished early.
+        """
+        for piece in sorted(below[number], key=lambda piece: (piece.makes != NO_TRUNK, -len(piece))):
             keep = [(i, left.pop(place)) for i, place in enumerate(piece.places.tolist()) if place in left]
-            below[piece.continues].append(_Part(piece, keep))
-        yield from self._under(NO_TRUNK, trunk, below)
+            parts[number].append(_Part(piece, keep))
+            if piece.makes != NO_TRUNK:
+                self._hand_out(piece.makes, below, left, parts)
 
     def _under(
         self, number: int, trunk: Trunk | None, below: dict[int, list[_Part]]
     ) -> Iterator[list[tuple[int, float, bool]]]:
         """What continues one trunk: its leaves in batches, then one trunk after another, so that few are alive."""
-        leaves = [part for part in below[number] if part.piece.makes == NO_TRUNK]
-        leaves.sort(key=lambda part: -len(part.piece))
-        yield from self._batches(leaves, trunk)
+        yield from self._batches([part for part in below[number] if part.piece.makes == NO_TRUNK], trunk)
         for part in below[number]:
             if part.piece.makes == NO_TRUNK or not self._is_needed(part, below):
                 continue

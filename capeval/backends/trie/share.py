@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from capeval.backends.trie.attention import running
 from capeval.backends.trie.budget import Budget
 from capeval.backends.trie.errors import NotShareable
-from capeval.backends.trie.forest import cut, grow
-from capeval.backends.trie.forward import Forward, plainly
+from capeval.backends.trie.forest import FLAT, NO_TRUNK, cut, grow
+from capeval.backends.trie.forward import Counts, Forward
+from capeval.backends.trie.keys import Trunk
 from capeval.backends.trie.passes import RowsPass
-from capeval.backends.trie.pick import style_of
-from capeval.backends.trie.score import score
+from capeval.backends.trie.pick import Style
 from capeval.backends.trie.stops import Stops
 from capeval.backends.trie.write import Ask, Manner, write
 
@@ -25,8 +26,9 @@ _LAYERS = frozenset({"full_attention", "sliding_attention"})
 _STRETCHED = frozenset({"dynamic", "longrope"})
 """Rotary positions that depend on the longest prompt of a batch."""
 _TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
-_COARSE = 0.5
-"""For half precision, whose own sums differ that much between batches."""
+"""Of logits. Half precision, whose own sums differ from batch to batch, is held to `_NEAR` alone."""
+_NEAR = 0.25
+"""Of what the logits change when the trunk is not read: so near must they come to the model's own."""
 _HEAD, _STEPS = 12, 3
 
 
@@ -38,20 +40,26 @@ def try_sharing(model: Any, name: str, vocabulary: int) -> Forward | str:
         name: What the user called the checkpoint.
         vocabulary: Token ids that it has embeddings for.
     """
-    reason = ""
-    for fused in (True, False):  # torch's fused kernels don't know every shape, device and version
-        forward = Forward(model, name, fused)
-        try:
-            _check_configuration(model)
-            _check_layers(forward, vocabulary)
-            _check_answers(forward, vocabulary)
-            return Forward(model, name, fused)
-        except NotShareable as error:
-            reason = str(error)
-        except Exception as error:  # whatever a model's code does with what it does not expect
-            reason = f"its forward fails on packed tokens ({type(error).__name__})"
-    plainly(model)
-    return reason
+    import torch
+
+    reasons = []
+    try:
+        _check_configuration(model)
+        for fused in (True, False):  # torch's fused kernels don't know every shape, device and version
+            forward = Forward(model, name, fused)
+            try:
+                _check_layers(forward, vocabulary)
+                _check_answers(forward, vocabulary)
+                return replace(forward, counts=Counts())
+            except (NotShareable, torch.cuda.OutOfMemoryError):
+                raise
+            except Exception as error:  # whatever kernels and a model's code do with what they don't expect
+                reasons.append(f"its forward fails on packed tokens ({type(error).__name__})")
+            finally:
+                forward.plainly()
+    except NotShareable as error:
+        reasons.append(str(error))
+    return reasons[0]
 
 
 def _check_configuration(model: Any) -> None:
@@ -108,43 +116,52 @@ def _check_layers(forward: Forward, vocabulary: int) -> None:
 
 
 def _check_answers(forward: Forward, vocabulary: int) -> None:
-    """Log-probabilities of branches behind a trunk, and greedy steps, against one prompt after another."""
+    """Logits behind a trunk and within a tree, and greedy steps, against one prompt after another."""
     import random
 
     draw = random.Random(0)
-
-    def some(n: int) -> list[int]:
-        return [draw.randrange(vocabulary) for _ in range(n)]
-
-    head = some(_HEAD)
-    contexts = [head + some(n) for n in (3, 7, 5)]
-    targets = [some(n) for n in (1, 3) for _ in contexts]
-    inputs = [(c + t)[:-1] for c, t in zip([*contexts, *contexts], targets, strict=True)]
-    budget = Budget(tokens=1 << 12)
-    got = dict(p for b in score(forward, inputs, targets, budget, range(6), flat=0) for p in b)
-    style = style_of(forward.model, {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0})
-    if style is None or style.remembers:
-        raise NotShareable("its generation settings are beyond this engine")
+    head, *tails = ([draw.randrange(vocabulary) for _ in range(n)] for n in (_HEAD, 3, 7, 5))
+    contexts = [head + tail for tail in tails]
     asks = [Ask(ids=ids) for ids in contexts]
-    manner = Manner(style=style, stops=Stops(None, []), ends=frozenset(), room=_STEPS)
-    written = dict(p for b in write(forward, asks, manner, budget, (4, 2)) for p in b)
-    plainly(forward.model)
-    dtype = str(forward.model.dtype).removeprefix("torch.")
-    tolerance = _TOLERANCE.get(dtype, _COARSE)
-    for number, (ids, target) in enumerate(zip(inputs, targets, strict=True)):
-        logprobs = _own(forward.model, ids)[-len(target) :]
-        wanted = sum(float(logprobs[i, token]) for i, token in enumerate(target))
-        if not abs(wanted - got[number].logprob) <= tolerance * len(target):
-            raise NotShareable("shared keys give it other log-probabilities")
-    for number, ids in enumerate(contexts):
-        logprobs = _own(forward.model, (ids + written[number])[:-1])[-_STEPS:]
-        if any(float(row.max() - row[token]) > tolerance for row, token in zip(logprobs, written[number], strict=True)):
+    # a model's own settings for generation are looked at when it generates
+    manner = Manner(style=Style([], False, False), stops=Stops(None, []), ends=frozenset(), room=_STEPS)
+    budget = Budget(tokens=1 << 12)
+    written = dict(pair for batch in write(forward, asks, manner, budget, (4, 2)) for pair in batch)
+    sequences = [(ids + written[number])[:-1] for number, ids in enumerate(contexts)]
+    as_trunk, as_tree = (_ours(forward, sequences, flat) for flat in (0, FLAT))
+    model = forward.plainly()
+    wanted = [_own(model, ids) for ids in sequences]
+    # what a token would be followed by if nothing of the head were read
+    blind = [_own(model, ids[_HEAD:]) for ids in sequences]
+    near = min(_NEAR * float((w[-1] - b[-1]).std()) for w, b in zip(wanted, blind, strict=True))
+    near = min(near, _TOLERANCE.get(str(model.dtype).removeprefix("torch."), near))
+    for number, own in enumerate(wanted):
+        for ours in (as_trunk[number], as_tree[number]):
+            if not float((ours - own[-1]).std()) <= near:
+                raise NotShareable("shared keys give it other log-probabilities")
+        steps = zip(own[-_STEPS:], written[number], strict=True)
+        if any(not float(row.max() - row[token]) <= 4 * near for row, token in steps):
             raise NotShareable("it goes on with other tokens when keys are shared")
 
 
+def _ours(forward: Forward, sequences: Sequence[Sequence[int]], flat: int) -> list[Any]:
+    """Logits behind each sequence, (vocabulary)."""
+    forest = grow(sequences, [1] * len(sequences))
+    trunks: dict[int, Trunk | None] = {NO_TRUNK: None}
+    found: dict[int, Any] = {}
+    for piece in cut(forest, flat):
+        trunk = trunks[piece.continues]
+        made = Trunk(length=len(piece) + (trunk.length if trunk else 0), parent=trunk)
+        work = RowsPass([piece], forward.model.device, trunk, made)
+        logits = forward.read(work, [piece], range(len(piece)))
+        found |= dict(zip(piece.places.tolist(), logits.float(), strict=True))
+        trunks[piece.makes] = trunks[piece.makes] if piece.makes == NO_TRUNK else made
+    return [found[int(tail[0])] for tail in forest.tails]
+
+
 def _own(model: Any, ids: Sequence[int]) -> Any:
+    """Logits of a sequence, (tokens, vocabulary)."""
     import torch
 
     with torch.inference_mode():
-        logits = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0]
-        return logits.float().log_softmax(-1)
+        return model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0].float()

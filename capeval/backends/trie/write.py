@@ -48,6 +48,8 @@ class Manner:
 
 @dataclass(slots=True)
 class _Row:
+    rank: int
+    """Place in the order in which prompts are read: one trunk after another, the longest first."""
     number: int
     piece: Piece
     out: list[int] = field(default_factory=list)
@@ -93,13 +95,14 @@ class _Writer:
             if attempt.failed:
                 # whoever was being answered begins again: nobody is lost
                 self.budget.rows = max(1, self.slots.rows // 2)
-                self.queue.extendleft(_Row(row.number, row.piece) for row in reversed(self.live))
+                again = [_Row(row.rank, row.number, row.piece) for row in self.live]
+                self.queue = deque(sorted([*again, *self.queue], key=lambda row: row.rank))
                 self._clear()
             elif done:
                 yield done
 
     def _clear(self) -> None:
-        rows = self.budget.rows_of(self.capacity)
+        rows = max(1, min(self.budget.rows_of(self.capacity), len(self.asks)))
         self.slots = Slots(rows, self.capacity)
         self.live: list[_Row] = []
         self.lengths = np.zeros(rows, dtype=np.int64)
@@ -126,7 +129,6 @@ class _Writer:
             if rows and tokens > self.budget.tokens:
                 break
             rows.append(self.queue.popleft())
-        rows.sort(key=lambda row: -len(row.piece))  # the queue is, but for rows that begin again
         try:
             trunk = self._trunk(trunk_number)
             logits = self._read(rows, trunk)
@@ -244,10 +246,11 @@ def _plan(asks: Sequence[Ask], share: tuple[int, int]) -> tuple[dict[int, Piece]
             leaves.setdefault(piece.continues, []).append(piece)
         else:
             makers[piece.makes] = piece
-    rows = deque(
-        _Row(number, piece)
+    order = (
+        (number, piece)
         for under in leaves.values()
         for piece in sorted(under, key=lambda piece: -len(piece))
         for number in at[int(piece.places[-1])]
     )
+    rows = deque(_Row(rank, number, piece) for rank, (number, piece) in enumerate(order))
     return makers, rows, len(forest.tokens)

@@ -15,7 +15,6 @@ import pytest
 import torch
 
 from capeval.backends import BackendSettings, loading, open_backend
-from capeval.backends.trie.forward import plainly
 from capeval.core import Reply, Request
 from capeval.errors import BadFileError
 from tests.conftest import make_tokenizer
@@ -221,7 +220,7 @@ def test_rolling_texts_are_summed_from_plain_forwards(copy: Path) -> None:
     backend = opened(copy)
     found = replies(backend, [Request(kind="perplexity", text=t) for t in texts])
     engine = backend._engine()
-    plainly(engine.model)
+    engine.forward.plainly()
     for number, t in enumerate(texts):
         wanted = 0.0
         for context, target in rolling_windows(engine.tokenizer, t, engine.prefix, 48):
@@ -246,7 +245,7 @@ def test_settings_beyond_the_engine_are_transformers_own(tiny_checkpoint: Path, 
     backend = opened(tiny_checkpoint)
     found = replies(backend, [write(prompt, **settings) for prompt in prompts])
     engine = backend._engine()
-    plainly(engine.model)
+    engine.forward.plainly()
     for number, prompt in enumerate(prompts):
         ids = torch.tensor([engine.tokenizer.encode(prompt)])
         out = engine.model.generate(
@@ -264,7 +263,7 @@ def test_a_models_own_generation_settings_are_honoured(copy: Path) -> None:
     backend = opened(copy)
     found = replies(backend, [write(prompt, max_gen_toks=20) for prompt in prompts])
     engine = backend._engine()
-    plainly(engine.model)
+    engine.forward.plainly()
     for number, prompt in enumerate(prompts):
         ids = torch.tensor([engine.tokenizer.encode(prompt)])
         out = engine.model.generate(input_ids=ids, max_new_tokens=20, do_sample=False)[0, ids.shape[1] :]

@@ -212,13 +212,15 @@ def test_halves_on_the_plain_path() -> None:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
         return [-x for x in batch]
 
-    assert in_halves(range(7), work) == [0, -1, -2, -3, -4, -5, -6] and tried == [7, 3, 1, 2, 4, 2, 2]
+    budget = Budget(tokens=64)
+    assert in_halves(range(7), work, budget) == [0, -1, -2, -3, -4, -5, -6] and tried == [7, 3, 1, 2, 4, 2, 2]
+    assert budget.tokens == 8, "batches that come after are smaller"
 
     def never(batch: Sequence[int]) -> list[int]:
         raise MemoryError
 
     with pytest.raises(EngineError, match="the memory is too small"):
-        in_halves(range(5), never)
+        in_halves(range(5), never, Budget(tokens=64))
 
 
 def test_rows_fit_into_what_may_be_kept() -> None:

@@ -75,14 +75,7 @@ def test_what_can_not_share_says_why_and_keeps_its_own_attention(name: str) -> N
         assert torch.equal(model(input_ids=ids, use_cache=False).logits, before)
 
 
-_UNCAPPED = pytest.mark.xfail(
-    strict=True,
-    reason="transformers loads Gemma 2 with torch's SDPA, which leaves the cap on its scores out; the check compares "
-    "with that, so a cap that matters looks like a fault of sharing. To decide: compare with eager, or be like lm-eval",
-)
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=_UNCAPPED if n == "gemma2" else ()) for n in CONFIGS])
+@pytest.mark.parametrize("name", list(CONFIGS))
 def test_what_can_share_is_not_refused(name: str) -> None:
     found = try_sharing(make(name), name, VOCABULARY)
     assert isinstance(found, Forward) and found.counts.forwarded == 0
@@ -168,3 +161,30 @@ def test_a_models_own_attention_comes_back_for_what_the_engine_leaves_to_transfo
     forward.prepare()
     assert model.config._attn_implementation == "capeval_trie"
     assert own_scores(model, [ids], [[5]]) == first
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("fault", ["trunk", "tree"])
+def test_a_fault_is_seen_in_any_precision(monkeypatch: pytest.MonkeyPatch, dtype: str, fault: str) -> None:
+    """What must not pass: a trunk that nobody reads, branches that read one another."""
+    if fault == "trunk":
+        monkeypatch.setattr("capeval.backends.trie.passes.join", lambda first, second: second)
+    else:
+        monkeypatch.setattr("capeval.backends.trie.passes.Tile.mask", lambda self, window: None)
+    assert isinstance(try_sharing(make("llama", dtype), "it", VOCABULARY), str)
+
+
+def test_where_fused_kernels_fail_plain_products_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no kernel for this shape")
+
+    monkeypatch.setattr("capeval.backends.trie.attention._fused", broken)
+    found = try_sharing(make("llama"), "it", VOCABULARY)
+    assert isinstance(found, Forward) and not found.fused
+
+
+def test_a_model_keeps_its_attention_when_it_cannot_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capeval.backends.trie.passes.join", lambda first, second: second)
+    model = make("gpt-oss")
+    assert isinstance(try_sharing(model, "it", VOCABULARY), str)
+    assert model.config._attn_implementation == "eager"
