@@ -10,7 +10,8 @@ Nothing here knows a model: integers in, integers out. `README.md` beside this f
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence, Set
+from collections import Counter
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,10 +136,13 @@ def cut(forest: Forest, flat: int = FLAT, most: int = sys.maxsize) -> list[Piece
 
 
 def chains(forest: Forest, least: int, together: int) -> list[Piece]:
-    """As `cut`, with a piece of its own for every sequence that the forest was grown from: answers grow on each.
+    """As `cut`, with a piece of its own for every distinct sequence of the forest: answers grow on each.
+
+    Of a sequence that is there `together` times (samples of one prompt) all but the last token is a trunk, unless most
+    of it is shared with others already.
 
     Args:
-        forest: What `grow` gave for distinct sequences and tails of 1.
+        forest: What `grow` gave for tails of 1.
         least: Tokens that a trunk must have at least: every one costs an extra product at each step.
         together: Sequences that must share a trunk at least.
 
@@ -149,7 +153,7 @@ def chains(forest: Forest, least: int, together: int) -> list[Piece]:
     for tail in forest.tails:
         leaves[tail[0] + 1] += 1
     leaves = np.cumsum(leaves)
-    ends = {int(tail[0]) for tail in forest.tails}
+    ends = Counter(int(tail[0]) for tail in forest.tails)
     pieces: list[Piece] = []
     trunks = 0
     nothing = np.zeros(0, dtype=np.int32)
@@ -159,18 +163,23 @@ def chains(forest: Forest, least: int, together: int) -> list[Piece]:
         below = []
         for child in children(forest, start, end):
             stop, chain = int(forest.exits[child]), _chain(forest, child, ends)
-            shared = np.concatenate([carried, np.arange(child, chain, dtype=np.int32)])
-            ending = chain - 1 in ends
+            shared, under = np.concatenate([carried, np.arange(child, chain, dtype=np.int32)]), trunk
+            ending = ends[chain - 1]
+            # behind a longer head it would keep that head from being read once for all prompts
+            mostly_own = 2 * len(shared) > forest.depths[chain - 1]
+            if ending >= together and len(shared) > least and mostly_own:
+                pieces.append(_straight(forest, shared[:-1], trunk, trunks))
+                shared, under, trunks = shared[-1:], trunks, trunks + 1
             if ending:
-                pieces.append(_straight(forest, shared, trunk))
+                pieces.append(_straight(forest, shared, under))
             if chain == stop:
                 continue
             if len(shared) >= least and leaves[stop] - leaves[child] - ending >= together:
-                pieces.append(_straight(forest, shared, trunk, trunks))
+                pieces.append(_straight(forest, shared, under, trunks))
                 below.append((chain, stop, trunks, nothing))
                 trunks += 1
             else:
-                below.append((chain, stop, trunk, shared))
+                below.append((chain, stop, under, shared))
         todo += reversed(below)
     return pieces
 
@@ -196,7 +205,7 @@ def _common(a: Ints, b: Ints) -> int:
     return int(differ.argmax()) if differ.any() else n
 
 
-def _chain(forest: Forest, start: int, ends: Set[int] = frozenset()) -> int:
+def _chain(forest: Forest, start: int, ends: Container[int] = ()) -> int:
     """Where the tokens end that follow one another from `start` without a branch (or one that `ends`)."""
     stop = int(forest.exits[start])
     differ = forest.exits[start:stop] != stop

@@ -235,11 +235,10 @@ class _Writer:
 
 def _plan(asks: Sequence[Ask], share: tuple[int, int]) -> tuple[dict[int, Piece], deque[_Row], int]:
     """(piece that makes each trunk, rows in the order in which they are read, distinct tokens of all prompts)."""
-    numbers: dict[tuple[int, ...], list[int]] = {}
-    for number, ask in enumerate(asks):
-        numbers.setdefault(tuple(ask.ids), []).append(number)
-    forest = grow(list(numbers), [1] * len(numbers))
-    at = {int(tail[0]): asked for tail, asked in zip(forest.tails, numbers.values(), strict=True)}
+    forest = grow([ask.ids for ask in asks], [1] * len(asks))
+    at: dict[int, list[int]] = {}
+    for number, tail in enumerate(forest.tails):
+        at.setdefault(int(tail[0]), []).append(number)
     makers: dict[int, Piece] = {}
     leaves: dict[int, list[Piece]] = {}
     for piece in chains(forest, *share):

@@ -62,11 +62,11 @@ def scored(forward: Forward, budget: Budget) -> dict[int, Any]:
 
 def written(forward: Forward, budget: Budget, prompts: int = 20) -> dict[int, list[int]]:
     draw = random.Random(0)
-    head = tokens(draw, 20)
-    asks = [Ask(ids=[*head, *tokens(draw, 4)]) for _ in range(prompts)]
+    heads = [tokens(draw, 20), tokens(draw, 15)]
+    asks = [Ask(ids=[*heads[i % 2], *tokens(draw, 1 + 5 * i % 13)]) for i in range(prompts)]
     style = style_of(forward.model, {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.2})
     assert style is not None
-    manner = Manner(style=style, stops=Stops(None, []), ends=frozenset([50]), room=6)
+    manner = Manner(style=style, stops=Stops(None, []), ends=frozenset(range(40, 60)), room=9)
     found = [pair for batch in write(forward, asks, manner, budget, (8, 2)) for pair in batch]
     assert len(found) == prompts
     return dict(found)
@@ -148,15 +148,16 @@ def test_answers_when_the_memory_is_too_small(
     assert any("batches of half the size" in record.message for record in caplog.records)
 
 
-def test_memory_that_runs_out_while_answers_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever was being answered begins again, and says the same."""
+@pytest.mark.parametrize("call", range(1, 14, 2))
+def test_memory_that_runs_out_while_answers_grow(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    """Whoever was being answered begins again, in whatever order they then stand, and says the same."""
     forward = Forward(make("llama"), "it")
     wanted = written(forward, Budget(tokens=1 << 12))
     real, calls = forward.model.forward, []
 
     def full_once(*args: Any, **kwargs: Any) -> Any:
         calls.append(kwargs["input_ids"].numel())
-        if len(calls) == 5:
+        if len(calls) == call:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
         return real(*args, **kwargs)
 

@@ -89,6 +89,8 @@ def test_pieces_hold_everything_and_read_their_paths(rows: list[list[int]], flat
 @given(sequences(), st.integers(1, 6), st.integers(2, 5))
 def test_chains_give_every_sequence_a_piece_of_its_own(rows: list[list[int]], least: int, together: int) -> None:
     distinct = [list(row) for row in dict.fromkeys(map(tuple, rows))]
+    whole = grow(rows, [1] * len(rows))
+    check_pieces(whole, chains(whole, least, together))
     forest = grow(distinct, [1] * len(distinct))
     pieces = chains(forest, least, together)
     check_pieces(forest, pieces)
@@ -125,6 +127,17 @@ def test_few_tokens_before_large_branches_are_repeated_not_kept() -> None:
     pieces = cut(forest)
     assert [(len(piece), piece.makes, piece.continues) for piece in pieces] == [(403, NO_TRUNK, NO_TRUNK)] * 3
     check_pieces(forest, pieces[:1])
+
+
+def test_samples_of_one_prompt_share_all_but_its_last_token() -> None:
+    rows = [[1, 2, 3, 4, 5]] * 4 + [[1, 2, 3, 4, 5, 6], [7, 8, 9]]
+    forest = grow(rows, [1] * 6)
+    pieces = chains(forest, 4, 4)
+    check_pieces(forest, pieces)
+    assert [(p.tokens.tolist(), p.continues, p.makes) for p in pieces] == [
+        ([1, 2, 3, 4], NO_TRUNK, 0), ([5], 0, NO_TRUNK), ([7, 8, 9], NO_TRUNK, NO_TRUNK), ([5, 6], 0, NO_TRUNK),
+    ]  # fmt: skip
+    assert len(chains(forest, 5, 4)) == 3, "too short for a trunk"
 
 
 @pytest.mark.parametrize("make", [cut, lambda forest: chains(forest, 32, 4)])

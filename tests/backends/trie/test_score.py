@@ -47,13 +47,15 @@ def greedy_targets(model: Any, inputs: list[list[int]], targets: list[list[int]]
         inputs[number], targets[number] = ids[:-1], ids[len(context) :]
 
 
-@pytest.mark.parametrize(("flat", "budget"), [(0, 40), (8, 1 << 12), (256, 1 << 12)])
-def test_every_architecture_says_what_it_says_by_itself(named: tuple[str, Any], flat: int, budget: int) -> None:
+@pytest.mark.parametrize(("flat", "budget", "fused"), [(0, 40, True), (8, 1 << 12, False), (256, 1 << 12, True)])
+def test_every_architecture_says_what_it_says_by_itself(
+    named: tuple[str, Any], flat: int, budget: int, fused: bool
+) -> None:
     _, model = named
     inputs, targets = work()
     greedy_targets(model, inputs, targets)
     wanted = own_scores(model, inputs, targets)
-    found = scores(model, inputs, targets, flat=flat, tokens=budget)
+    found = scores(Forward(model, "it", fused), inputs, targets, flat=flat, tokens=budget)
     assert worst(found, wanted) < 1e-4
     assert [found[i].greedy for i in range(len(inputs))] == [greedy for _, greedy in wanted]
     assert sum(greedy for _, greedy in wanted) >= 4
@@ -91,11 +93,12 @@ def test_double_precision_agrees_to_many_digits(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2", "gpt-oss"])
-def test_half_precision_is_within_its_own_noise(name: str) -> None:
-    """No further from the float32 sums than twice what the plain forward in bfloat16 is."""
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_within_its_own_noise(name: str, dtype: str) -> None:
+    """No further from the float32 sums than twice what the plain forward in half precision is."""
     inputs, targets = work()
     exact = make(name)
-    half = make(name, "bfloat16")
+    half = make(name, dtype)
     with torch.no_grad():
         for fine, coarse in zip(exact.parameters(), half.parameters(), strict=True):
             fine.copy_(coarse)
@@ -160,6 +163,23 @@ def test_a_resumed_run_repeats_the_rows_of_logits_too(monkeypatch: pytest.Monkey
     asked.clear()
     scores(forward, inputs, targets, tokens=160, wanted=[4])
     assert asked and all(whole[last] == kept for last, kept in asked)
+
+
+def test_a_long_staircase() -> None:
+    """Turns of one conversation, with questions asked after each: trunk upon trunk."""
+    model = make("llama")
+    draw = random.Random(0)
+    spine: list[int] = []
+    inputs, targets = [], []
+    for turn in range(40):
+        spine += [3 + turn, *tokens(draw, 4)]
+        for choice in ([60], [70, 71]):
+            inputs.append([*spine, 50, *choice[:-1]])
+            targets.append(choice)
+    forward = Forward(model, "it")
+    found = scores(forward, inputs, targets, tokens=24, flat=8)
+    assert worst(found, own_scores(model, inputs, targets)) < 1e-4
+    assert forward.counts.forwarded <= 1.15 * forward.counts.distinct
 
 
 @pytest.mark.parametrize("budget", [64, 500, 1 << 14])

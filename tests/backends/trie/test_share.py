@@ -77,8 +77,7 @@ def test_what_can_not_share_says_why_and_keeps_its_own_attention(name: str) -> N
 
 @pytest.mark.parametrize("name", list(CONFIGS))
 def test_what_can_share_is_not_refused(name: str) -> None:
-    model = make(name)
-    found = try_sharing(model, name, VOCABULARY)
+    found = try_sharing(make(name), name, VOCABULARY)
     assert isinstance(found, Forward) and found.counts.forwarded == 0
 
 
