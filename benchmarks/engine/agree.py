@@ -15,6 +15,8 @@ from capeval.digest import digest
 
 TOLERANCE = 1e-4
 """Natural logarithms, absolute; of float32."""
+RESOLUTION = 2.0**-23
+"""Of float32, relative: lm-eval sums the tokens of a text in it, and a text of thousands has a sum of ten thousands."""
 
 
 class DisagreementError(SystemExit):
@@ -60,7 +62,7 @@ def compare(
             continue
         logprob, greedy = other if isinstance(other, list | tuple) else (other, None)
         apart = abs(own["logprob"] - logprob)
-        if strict and not apart <= TOLERANCE:  # NaN too
+        if strict and not apart <= TOLERANCE + RESOLUTION * abs(logprob):  # NaN too
             raise DisagreementError(
                 named(position, request) + f"log-probability {own['logprob']:.6f}, lm-eval says {logprob:.6f}"
             )
