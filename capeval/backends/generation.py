@@ -23,7 +23,7 @@ from capeval.backends.trie.stops import Stops
 from capeval.backends.trie.write import Ask, Manner, write
 from capeval.core import Reply, Request
 from capeval.digest import digest
-from capeval.errors import UsageError, unknown
+from capeval.errors import UsageError, not_among
 
 _SETTINGS = (
     "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "num_beams",
@@ -93,6 +93,10 @@ def generate_batches(
         job = _Job(engine, _sampling(kwargs), [*until, *_end_texts(engine)], room)
         style = None if isinstance(engine.forward, str) else style_of(engine.model, job.settings)
         if style is None:
+            if not isinstance(engine.forward, str):
+                engine.notes["plain"] = (
+                    f"some answers are asked for with settings that only `generate` knows: {settings}"
+                )
             yield from _plainly(job, prompts, requests, Budget(tokens=1) if job.sampled else engine.plain(asked), known)
         else:
             yield from _together(job, style, [p for p in prompts if p.position not in known], requests, asked)
@@ -120,7 +124,7 @@ def _sampling(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name in kwargs:
         if name not in _SETTINGS:
-            raise unknown("generation setting", name, _SETTINGS, "its task file, under generation_kwargs")
+            raise UsageError(f"generation_kwargs: {not_among('generation setting', name, _SETTINGS)}")
     settings = {"num_beams": 1} | dict(kwargs)
     settings["do_sample"] = bool(settings.get("do_sample"))  # unsaid, a chat model's own settings would draw at random
     if settings["num_beams"] != 1:

@@ -42,6 +42,8 @@ class Engine:
     """Tokens that the model has embeddings for."""
     forward: Forward | str
     """How prompts share what they begin with; or why they can't: the end of a sentence that begins with the name."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What `chosen` tells besides, from what was asked."""
     _budgets: dict[int, Budget] = field(default_factory=dict)
     """What was measured, by what was asked for: it goes when the model goes."""
     _plain: dict[int, Budget] = field(default_factory=dict)
@@ -66,11 +68,15 @@ class Engine:
         if isinstance(self.forward, str):
             return {"plain": f"{self.name} {self.forward}"} | threads
         budget = self.budget(asked)
-        return threads | {
-            "attention": described(self.model.device.type, self.forward.fused),
-            "batch": f"{budget.tokens:,} tokens",
-            "answers": f"up to {budget.rows:,} side by side, with keys of {budget.kept:,} tokens",
-        }
+        return (
+            threads
+            | self.notes
+            | {
+                "attention": described(self.model.device.type, self.forward.fused),
+                "batch": f"{budget.tokens:,} tokens",
+                "answers": f"up to {budget.rows:,} side by side, with keys of {budget.kept:,} tokens",
+            }
+        )
 
     def check_ids(self, ids: list[int]) -> None:
         """Refuse a token that the weights don't know.

@@ -244,6 +244,7 @@ def test_settings_beyond_the_engine_are_transformers_own(tiny_checkpoint: Path, 
     prompts = ["The capital of Peru is", "A week has", "The capital of Peru", "2 + 2 ="]
     backend = opened(tiny_checkpoint)
     found = replies(backend, [write(prompt, **settings) for prompt in prompts])
+    assert next(iter(settings)) in backend.chosen["plain"], "and the run says so"
     engine = backend._engine()
     engine.forward.plainly()
     for number, prompt in enumerate(prompts):
