@@ -41,6 +41,7 @@ All other files are unchanged.
 
 Where a tokenizer puts BOS before every text, lm-eval's rolling texts begin with two of them; capeval's with one, as
 lm-eval's do with `add_bos_token=False`. The model here has a tokenizer that adds none.
+Gemma 2's cap on attention scores counts here; torch's kernel, which lm-eval gets by default, leaves it out.
 
 | task | output | shots | filter | items | right | wrong | extracted | agreement |
 |---|---|---|---|---|---|---|---|---|
