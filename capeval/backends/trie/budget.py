@@ -128,7 +128,7 @@ def measure(forward: Any, vocabulary: int, window: int, asked: int = 0) -> Budge
     kind = device.type if device.type in _TOKENS else "cuda"
     return Budget(
         tokens=max(1, min(asked or _TOKENS[kind], free // per_token)),
-        logits=3 * 4 * width / per_token,  # as float32, and twice while they are summed
+        logits=4 * width / per_token,  # a row as float32; they are summed a few at a time
         rows=_ROWS[kind],
         kept=max(1, min(_KEPT_BYTES[kind], free) // max(1, kept)),
     )

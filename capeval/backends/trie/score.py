@@ -16,6 +16,9 @@ from capeval.backends.trie.forward import Forward, Whole
 from capeval.backends.trie.keys import Trunk
 from capeval.backends.trie.passes import RowsPass
 
+_AT_ONCE = 1 << 18
+"""Logits that are summed at once: 1 MiB, so that a CPU's cache holds them from one pass over them to the next."""
+
 
 class Score(NamedTuple):
     """Of one sequence's targets."""
@@ -221,13 +224,22 @@ def log_probabilities(logits: Any, rows: Whole, targets: Sequence[int], name: st
 
     which = torch.from_numpy(rows).to(logits.device)
     wanted = torch.tensor(targets, device=logits.device)
-    logits = logits.float() if logits.element_size() < 4 else logits
-    top = logits.amax(-1)
-    hit = logits[which, wanted]
-    lse = top + (logits - top[:, None]).exp_().sum(-1).log_()
+    some = max(1, _AT_ONCE // logits.shape[-1])
+    tops, sums = zip(
+        *(_top_and_lse(logits[start : start + some]) for start in range(0, len(logits), some)), strict=True
+    )
+    top, lse = torch.cat(tops), torch.cat(sums)
+    hit = logits[which, wanted].to(top.dtype)
     tied = (hit == top[which]).nonzero().flatten()
     greedy = torch.zeros(len(targets), dtype=torch.bool, device=logits.device)
     greedy[tied] = logits[which[tied]].argmax(-1) == wanted[tied]
     if not bool(torch.isfinite(lse).all()):
         raise not_finite(name)
     return (hit - lse[which]).tolist(), greedy.tolist()
+
+
+def _top_and_lse(logits: Any) -> tuple[Any, Any]:
+    """(largest, log-sum-exp) of each row, in float32 at least."""
+    logits = logits.float() if logits.element_size() < 4 else logits
+    top = logits.amax(-1)
+    return top, top + (logits - top[:, None]).exp_().sum(-1).log_()
