@@ -5,6 +5,11 @@ import gc
 from capeval.cli import main
 
 
+def look_less_for_garbage() -> None:
+    """For a process of one's own: the default would visit what stays many times."""
+    gc.set_threshold(100_000, 20, 20)
+
+
 def program() -> None:
     """Run a command, with little search for garbage.
 
@@ -12,7 +17,7 @@ def program() -> None:
     the process ends: a good part of a small run (`python -m benchmarks.startup`). Here fewer objects are looked at, and
     none at the end.
     """
-    gc.set_threshold(100_000, 20, 20)
+    look_less_for_garbage()
     try:
         main()
     finally:

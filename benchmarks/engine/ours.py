@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engine.side import Clock, Job, by_kind, main, peak_mb, read_requests, wait_for, warm_up_for
+from capeval.__main__ import look_less_for_garbage
 from capeval.backends import Backend, BackendSettings, open_backend
 from capeval.core import Reply, Request
 
 
 def measure(job: Job) -> dict[str, Any]:
     """Times (seconds), memory (MB), the tokens that the engine says it forwarded, and each reply."""
+    look_less_for_garbage()  # as the command does
     requests = read_requests(Path(job.requests))
     loading, working = Clock(), Clock()
     with loading:
