@@ -59,8 +59,8 @@ def make(folder: Path, size: int, texts: list[str]) -> Path:
     return checkpoint
 
 
-def train_tokenizer(texts: list[str]) -> Any:
-    """Byte-level BPE of 4,096 tokens (fewer where the texts have less to say), without a BOS of its own."""
+def train_tokenizer(texts: list[str], vocabulary: int = _VOCABULARY, window: int = WINDOW) -> Any:
+    """Byte-level BPE of so many tokens (fewer where the texts have less to say), without a BOS of its own."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -68,14 +68,14 @@ def train_tokenizer(texts: list[str]) -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=_VOCABULARY,
+        vocab_size=vocabulary,
         special_tokens=["<s>", "</s>", "<pad>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", model_max_length=WINDOW
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", model_max_length=window
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.engine.checkpoints import train_tokenizer
 from benchmarks.parity.tasks import ParityTask, write_suite
 from capeval.digest import digest
 from capeval.harness import Asked, Form, prepare
@@ -83,7 +84,7 @@ def _make(folder: Path, taught: Sequence[Lesson], epochs: int) -> Path:
     """Train tokenizer and model on the lessons and write them in HF format."""
     import torch
 
-    tokenizer = _tokenizer([lesson.prompt[-600:] + lesson.answer for lesson in taught])
+    tokenizer = train_tokenizer([lesson.prompt[-600:] + lesson.answer for lesson in taught], 3000, WINDOW)
     torch.manual_seed(0)
     model = _model(len(tokenizer))
     rows = [_row(tokenizer, lesson) for lesson in taught]
@@ -93,23 +94,6 @@ def _make(folder: Path, taught: Sequence[Lesson], epochs: int) -> Path:
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
     return folder
-
-
-def _tokenizer(texts: list[str]) -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=3000, special_tokens=["<s>", "</s>", "<pad>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
-    )  # fmt: skip
-    tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", model_max_length=WINDOW
-    )
 
 
 def _model(vocabulary: int) -> Any:

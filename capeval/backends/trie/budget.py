@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from capeval.backends.trie.forest import cut, grow
+from capeval.backends.trie.forward import Forward
+from capeval.backends.trie.keys import Trunk
+from capeval.backends.trie.passes import RowsPass
 from capeval.errors import EngineError
 
 Item = TypeVar("Item")
@@ -93,22 +97,18 @@ def in_halves(batch: Sequence[Item], work: Callable[[Sequence[Item]], list[Found
     return found
 
 
-def measure(forward: Any, vocabulary: int, window: int, asked: int = 0) -> Budget:
+def measure(forward: Forward, vocabulary: int, window: int, asked: int = 0) -> Budget:
     """What a model's batches may hold on this machine: bytes per token are counted in two small passes.
 
     Counting every tensor that is made and dropped is the same on any device, and the same in every run, so that
     batches are; a share of the free memory bounds them only where memory is short.
 
     Args:
-        forward: The model (`Forward`).
+        forward: The model.
         vocabulary: Token ids that it has embeddings for.
         window: Tokens that it can read, 2 at least.
         asked: Tokens of one batch; 0: chosen here.
     """
-    from capeval.backends.trie.forest import cut, grow
-    from capeval.backends.trie.keys import Trunk
-    from capeval.backends.trie.passes import RowsPass
-
     device = forward.model.device
     longer = min(_PROBE, window)
     shorter = max(1, longer // 3)

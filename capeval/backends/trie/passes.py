@@ -24,6 +24,8 @@ class Tile:
 
     start: int
     """Of their tokens in the pass."""
+    row: int
+    """Of the first piece among those of the pass."""
     widths: list[int]
     grid: Any
     """(pieces · width) places of tokens, padded with the first; None when all are equally wide."""
@@ -111,7 +113,7 @@ class RowsPass:
         k, v = tile.shaped(k), tile.shaped(v)
         if isinstance(self.into, tuple):
             slots, first = self.into
-            row = first + sum(len(t.widths) for t in self._tiles if t.start < tile.start)
+            row = first + tile.row
             where = (slice(row, row + len(tile.widths)), slice(None), slice(0, tile.width))
             slots.put(layer, where, k, v, tile.width)
         mask = tile.mask(rules.window)
@@ -228,21 +230,20 @@ def _together(parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
 def _tiles(pieces: Sequence[Piece], device: Any) -> Iterator[Tile]:
     start = token = 0
     for stop in range(1, len(pieces) + 1):
-        ended = stop == len(pieces) or len(pieces[stop]) < _EVEN * len(pieces[start])
-        if ended:
-            tile = _tile(pieces[start:stop], token, device)
+        if stop == len(pieces) or len(pieces[stop]) < _EVEN * len(pieces[start]):
+            tile = _tile(pieces[start:stop], token, start, device)
             yield tile
             start, token = stop, token + sum(tile.widths)
 
 
-def _tile(pieces: Sequence[Piece], start: int, device: Any) -> Tile:
+def _tile(pieces: Sequence[Piece], start: int, row: int, device: Any) -> Tile:
     import torch
 
     widths = [len(piece) for piece in pieces]
     width = widths[0]
     even = widths[-1] == width
-    place, row = np.arange(width)[None], np.asarray(widths)[:, None]
-    inside = place < row
+    place = np.arange(width)[None]
+    inside = place < np.asarray(widths)[:, None]
     offsets = np.concatenate([[0], np.cumsum(widths)])[:-1, None]
 
     def filled(values: Sequence[Ints]) -> Any:
@@ -254,6 +255,7 @@ def _tile(pieces: Sequence[Piece], start: int, device: Any) -> Tile:
     grid = None if even else torch.from_numpy(np.where(inside, offsets + place, 0).reshape(-1)).to(device)
     return Tile(
         start=start,
+        row=row,
         widths=widths,
         grid=grid,
         back=None if even else torch.from_numpy(np.flatnonzero(inside)).to(device),
