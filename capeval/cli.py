@@ -84,6 +84,12 @@ def cli() -> None:
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines on stdout.")
 
 
+def _model_args(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    del context, parameter
+    pairs = tuple(pair for value in values for pair in value.split(",") if pair.strip())
+    return _assignments(pairs, "--model-args", "KEY=VALUE,…")
+
+
 def _asking(command: Any) -> Any:
     """The options of every verb that asks a model."""
     options = (
@@ -97,6 +103,8 @@ def _asking(command: Any) -> Any:
                      help="With --chat: each example its own turn, or all in the question."),
         click.option("--batch-tokens", type=click.IntRange(min=0), default=0,
                      help="Tokens per batch; chosen for model and machine by default."),
+        click.option("--model-args", multiple=True, metavar="KEY=VALUE,…", callback=_model_args,
+                     help="What the backend alone understands: max_model_len=4096, base_url=…"),
         click.option("--seed", default=0, show_default=True, help="Seed of sampled answers."),
     )  # fmt: skip
     for option in reversed(options):

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,6 +61,8 @@ class RunOptions:
     """In a chat: every example a question and an answer of its own, or all of them text of the one question."""
     batch_tokens: int = 0
     """Tokens that one batch may hold; 0: as many as the engine finds good on this machine."""
+    model_args: Mapping[str, str] = field(default_factory=dict)
+    """What the backend alone understands, as text: max_model_len, base_url …"""
     seed: int = 0
     """Of sampled answers."""
     progress: bool = False
@@ -183,8 +185,9 @@ def _built(
 def open_model(model: str, options: RunOptions) -> Backend:
     """The engine that the options choose; weights load with the first request."""
     settings = BackendSettings(
-        revision=options.revision, device=options.device, dtype=options.dtype, batch_tokens=options.batch_tokens
-    )
+        revision=options.revision, device=options.device, dtype=options.dtype, batch_tokens=options.batch_tokens,
+        options=options.model_args,
+    )  # fmt: skip
     return open_backend(options.backend, model, settings)
 
 

@@ -14,7 +14,7 @@ members of `Backend` and a line in `BACKENDS`; `tests/backends/test_contract.py`
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module, util
 from typing import Any, NamedTuple, Protocol
 
@@ -55,6 +55,8 @@ class BackendSettings:
     """float32, bfloat16 …; empty: float32 on CPU, the checkpoint's own on a GPU."""
     batch_tokens: int = 0
     """Tokens that one batch may hold; 0: as many as the engine finds good on this machine."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What this engine alone understands (`--model-args`), as it was written: see `backends.options`."""
 
 
 class Backend(Protocol):

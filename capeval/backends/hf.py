@@ -23,6 +23,7 @@ from capeval.backends.cores import wait_asleep
 from capeval.backends.generation import generate_batches
 from capeval.backends.imports import import_transformers
 from capeval.backends.loading import Engine, load, load_shape, load_tokenizer
+from capeval.backends.options import NoOptions, read_options
 from capeval.backends.scoring import Row, score_rows
 from capeval.backends.tokens import encode, encode_all, encode_pairs, rolling_windows
 from capeval.core import Request, RequestKind
@@ -60,6 +61,7 @@ class HfBackend:
         Raises:
             UsageError, BadFileError, MissingError: see `checkpoint.find` and `checkpoint.check`.
         """
+        read_options(NoOptions, settings.options, "hf")
         wait_asleep()
         folder = checkpoint.find(model, settings.revision)
         config = checkpoint.check(folder, model)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from capeval import strict
 from capeval.backends import BackendSettings, Batch, Known, Piece
+from capeval.backends.options import NoOptions, read_options
 from capeval.core import Reply, Request, RequestKind
 from capeval.digest import digest
 from capeval.errors import BadFileError, UsageError
@@ -44,6 +45,7 @@ class ScriptedBackend:
             UsageError: when a script file does not exist.
             BadFileError: when it is malformed.
         """
+        read_options(NoOptions, settings.options, "scripted")
         path = Path(model)
         is_file = path.suffix in (".yaml", ".yml", ".json")
         if is_file and not path.is_file():
