@@ -39,8 +39,9 @@ Known = frozenset[int]
 BACKENDS = {
     "hf": "capeval.backends.hf:HfBackend",
     "scripted": "capeval.backends.scripted:ScriptedBackend",
+    "vllm": "capeval.backends.vllm.backend:VllmBackend",
 }
-_NEEDS = {"hf": ("torch", "transformers", "safetensors")}
+_NEEDS = {"hf": ("torch", "transformers", "safetensors"), "vllm": ("vllm",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,8 @@ def open_backend(name: str, model: str, settings: BackendSettings) -> Backend:
         raise unknown("backend", name, BACKENDS, "capeval list backends")
     for package in _NEEDS.get(name, ()):
         if util.find_spec(package) is None:
-            raise MissingError(f"backend '{name}' needs {package}, which is not installed: pip install 'capeval[hf]'")
+            install = f"pip install 'capeval[{name}]'"
+            raise MissingError(f"backend '{name}' needs {package}, which is not installed: {install}")
     module, _, door = BACKENDS[name].partition(":")
     opener: Any = getattr(import_module(module), door)
     backend: Backend = opener.open(model, settings)

@@ -10,15 +10,14 @@ its left, as there, but here it is counted (`Reply.cut`).
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from capeval.backends import BackendSettings, Batch, Known, Piece, checkpoint
 from capeval.backends.cores import wait_asleep
+from capeval.backends.devices import device_of, dtype_of
 from capeval.backends.generation import generate_batches
 from capeval.backends.imports import import_transformers
 from capeval.backends.loading import Engine, load
@@ -27,7 +26,7 @@ from capeval.backends.rows import continuations, whole_texts
 from capeval.backends.scoring import score_rows
 from capeval.backends.texts import Texts
 from capeval.core import Request, RequestKind
-from capeval.errors import MissingError, UsageError, unknown
+from capeval.errors import UsageError
 
 ENGINE = "trie 1"
 """Changes when sums are done in another order: answers of one engine don't resume another's run."""
@@ -37,7 +36,6 @@ _NO_PERPLEXITY = (
 )
 _LOADED: dict[tuple[str, ...], Engine] = {}
 """At most one."""
-_DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +61,14 @@ class HfBackend:
         wait_asleep()
         folder = checkpoint.find(model, settings.revision)
         config = checkpoint.check(folder, model)
-        device = _device(settings.device)
+        device = device_of(settings.device)
         return cls(
             uri=str(folder) if Path(model).expanduser().is_dir() else model,
             digest=checkpoint.fingerprint(folder),
             numerics={
                 "backend": "hf",
                 "engine": ENGINE,
-                "dtype": _dtype(settings.dtype, device, config),
+                "dtype": dtype_of(settings.dtype, device, config),
                 "device": device.partition(":")[0],
                 "torch": metadata.version("torch"),
                 "transformers": metadata.version("transformers"),
@@ -157,38 +155,3 @@ class HfBackend:
 
     def _texts(self) -> Texts:
         return Texts(self.folder, self.uri, self.digest)
-
-
-def _device(wanted: str) -> str:
-    if wanted == "cpu" or (not wanted and _without_gpu()):
-        return "cpu"
-    import torch
-
-    if not wanted:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(wanted)
-    except RuntimeError as error:
-        raise UsageError(f"'{wanted}' is no device: cpu, cuda, cuda:1 …") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise MissingError(f"there is no GPU '{wanted}' on this machine; `capeval doctor` shows what there is")
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"backend 'hf' runs on cpu and cuda, not on '{wanted}'")
-    return wanted
-
-
-def _without_gpu() -> bool:
-    """Whether torch could not find a GPU either: no driver's device file. A run that asks nothing then needs no torch.
-
-    CUDA opens /dev/nvidia* (/dev/nvhost*, /dev/nvmap or /dev/nvgpu on Tegra, /dev/dxg under WSL), ROCm /dev/kfd.
-    """
-    files = ("nvidia*", "nvhost*", "nvmap", "nvgpu*", "dxg", "kfd")
-    return sys.platform == "linux" and not any(any(Path("/dev").glob(file)) for file in files)
-
-
-def _dtype(wanted: str, device: str, config: Mapping[str, Any]) -> str:
-    own = str(config.get("dtype") or config.get("torch_dtype") or "bfloat16")
-    chosen = wanted or ("float32" if device == "cpu" else own)
-    if chosen not in _DTYPES:
-        raise unknown("dtype", chosen, _DTYPES, "capeval run --help")
-    return chosen
