@@ -21,6 +21,7 @@ import pandas as pd
 from capeval import rereading, runner
 from capeval.assembly import Elicited
 from capeval.attribution.readings import CHAINS, DECOYS, readings
+from capeval.backends import ONE_ENGINE
 from capeval.builder import BuildOptions, Planned, build_units, options_as_mapping, plan, training_of, width
 from capeval.core import Tree
 from capeval.digest import digest, digest_file
@@ -141,6 +142,7 @@ def _units(replica: _Replica, suite: str, ask: RunOptions) -> list[Unit]:
                 function="capeval.pipeline:ask_node",
                 arguments={"planned": one, "suite": suite, "ask": own, "mark": mark},
                 needs=(node,) if node in names else (),
+                here=ask.backend in ONE_ENGINE,
                 cost=_COST_OF_ASKING * width(one, by_name),
             )
         )
@@ -162,7 +164,8 @@ def _again(  # noqa: PLR0913  who is asked what again, and where it is kept
         places[node] = place
         if not _known(place, mark):
             arguments = {"planned": one, "suite": options.suite, "items": items, "ask": own, "mark": mark}
-            units.append(Unit(name=f"elicit {node}", function="capeval.pipeline:elicit_node", arguments=arguments))
+            units.append(Unit(name=f"elicit {node}", function="capeval.pipeline:elicit_node", arguments=arguments,
+                              here=ask.backend in ONE_ENGINE))  # fmt: skip
     work(units, workers=workers, watch=watch)
     return {node: load_run(place) for node, place in places.items() if (place / "manifest.json").is_file()}
 

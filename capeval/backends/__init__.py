@@ -41,6 +41,8 @@ BACKENDS = {
     "scripted": "capeval.backends.scripted:ScriptedBackend",
     "vllm": "capeval.backends.vllm.backend:VllmBackend",
 }
+ONE_ENGINE = frozenset({"vllm"})
+"""Engines that one process keeps warm for all nodes of a tree: two would not fit into a GPU."""
 _NEEDS = {"hf": ("torch", "transformers", "safetensors"), "vllm": ("vllm",)}
 
 

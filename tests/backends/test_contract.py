@@ -8,10 +8,23 @@ from capeval.backends import BACKENDS, Backend, BackendSettings, open_backend
 from capeval.core import Reply, Request
 from capeval.errors import UsageError
 
-ENGINES = {"scripted": ["parrot"], "hf": ["tiny_checkpoint", "t5_checkpoint", "bart_checkpoint"]}
+ENGINES = {
+    "scripted": ["parrot"],
+    "hf": ["tiny_checkpoint", "t5_checkpoint", "bart_checkpoint"],
+    "vllm": ["wide_checkpoint"],
+}
 
 
-@pytest.fixture(params=[(name, model) for name in sorted(BACKENDS) for model in ENGINES[name]], ids=" ".join)
+def _params() -> list[object]:
+    marks = {"vllm": (pytest.mark.vllm,)}
+    return [
+        pytest.param((name, model), marks=marks.get(name, ()), id=f"{name} {model}")
+        for name in sorted(BACKENDS)
+        for model in ENGINES[name]
+    ]
+
+
+@pytest.fixture(params=_params())
 def backend(request: pytest.FixtureRequest) -> Backend:
     name, model = request.param
     model = str(request.getfixturevalue(model)) if model.endswith("_checkpoint") else model

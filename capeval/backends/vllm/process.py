@@ -25,6 +25,8 @@ from capeval.backends.vllm.messages import Done, Failed, Load, Progress
 START = 1800.0
 """Seconds that an engine may take to start: it may compile, and read hundreds of gigabytes."""
 _LINES = 12
+_LAST_WORDS = 30.0
+"""Seconds in which a process whose pipe is closed has ended."""
 
 
 class Died(Exception):  # noqa: N818 (a state of the process)
@@ -102,7 +104,7 @@ class Process:
                 if finished:
                     return
         except (BrokenPipeError, EOFError, ConnectionResetError) as error:
-            code = self._process.wait()
+            code = self._process.wait(_LAST_WORDS)
             raise Died(f"it ended with code {code}. Its last lines:\n{self._tail()}") from error
         finally:
             if not finished:  # also when the caller stops listening: the engine is at work for nobody
@@ -132,6 +134,7 @@ class Process:
             os.killpg(self._process.pid, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
+        self._log.close()
 
 
 def last(answers: Iterator[Any], tell: Callable[[Any], None]) -> Done:
