@@ -99,10 +99,15 @@ class Child:
         }
         return Done(canary=self._canary(), told=told)
 
+    @property
+    def _longest(self) -> int:
+        """Tokens of a prompt and what is scored behind it, at most."""
+        return int(self._step.llm.llm_engine.vllm_config.model_config.max_model_len)
+
     def _probe(self) -> str:
         """The first way whose scores are those of a full evaluation."""
-        words = [(7 * i) % (self._rows - 3) + 3 for i in range(70)]
-        question = Question(tuple(words[:64]), ((5, 9, 4), (5, 6), (words[64], words[65])))
+        words = tuple((7 * i) % self._rows for i in range(min(66, self._longest)))
+        question = Question(words[:-3], (words[-3:], words[:2], (words[0], words[3])))
         [true] = self._scores([question], "whole")
         for name in WAYS:
             try:
@@ -133,9 +138,9 @@ class Child:
 
     def _canary(self) -> Canary:
         """Fixed prompts over the whole vocabulary, scored without the cache."""
-        ids = [(11 * i + 5) % self._rows for i in range(_CANARIES * _LENGTH)]
-        spans = [tuple(ids[i : i + _LENGTH]) for i in range(0, len(ids), _LENGTH)]
-        questions = [Question(span[:8], (span[8:],)) for span in spans]
+        length = min(_LENGTH, self._longest)
+        spans = [tuple((11 * (i + length * n) + 5) % self._rows for i in range(length)) for n in range(_CANARIES)]
+        questions = [Question(span[:2], (span[2:],)) for span in spans]
         found = [pair for [pair] in self._scores(questions, "whole")]
         if broken(found):
             raise NotFiniteError

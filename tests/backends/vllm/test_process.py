@@ -27,12 +27,11 @@ def backend_of(folder: Path, **options: str) -> Backend:
 
 
 def test_a_process_that_can_not_begin_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Its last lines are told: here Python's own, of a module that is not there."""
-    (tmp_path / "capeval").mkdir()
-    (tmp_path / "capeval" / "__init__.py").write_text("raise SystemExit('nothing of capeval is here')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr("capeval.backends.vllm.process.__file__", str(tmp_path / "a" / "b" / "c" / "d.py"))
-    with pytest.raises(Died, match="nothing of capeval is here"):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 'a library is missing' >&2\nexit 3\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(Died, match=r"(?s)ended with code 3.*a library is missing"):
         Process(Load({}), {})
 
 
