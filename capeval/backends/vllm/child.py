@@ -6,6 +6,7 @@ python -m capeval.backends.vllm.child FILE_DESCRIPTOR
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
@@ -222,19 +223,21 @@ class Child:
 
 def _start(arguments: dict[str, Any]) -> Any:
     """An engine with the best of replay and forced decoding that this version has."""
-    import torch
     from vllm import LLM
     from vllm.platforms import current_platform
 
-    if current_platform.is_cpu():
-        return LLM(**arguments, logits_processors=["capeval.backends.vllm.force:Force"])
-    del torch
-    try:  # the second model runner, a GPU's default, has it; a logits processor would choose the first
-        return LLM(**arguments, enable_trace_replay=True)
-    except (TypeError, ValueError) as error:
-        if "replay" not in str(error):
-            raise
-        return LLM(**arguments, logits_processors=["capeval.backends.vllm.force:Force"])
+    forced = {"logits_processors": ["capeval.backends.vllm.force:Force"]}
+    # the second model runner replays, and takes no logits processors of the first's kind; a CPU's default is the first
+    first = current_platform.is_cpu() and os.environ.get("VLLM_USE_V2_MODEL_RUNNER") != "1"
+    extras: list[dict[str, Any]] = [forced] if first else [{"enable_trace_replay": True}, forced]
+    for extra in extras:
+        try:
+            return LLM(**arguments, **extra)
+        except (TypeError, ValueError) as error:
+            if not any(word in str(error) for word in ("replay", "LogitsProcessor", "logits_processors")):
+                raise
+            print(f"capeval: this vLLM takes no {', '.join(extra)}: {error}", file=sys.stderr)
+    return LLM(**arguments)
 
 
 def _repack(model: Any) -> None:

@@ -194,3 +194,20 @@ def test_a_model_that_vllm_can_not_run(tiny_checkpoint: Path) -> None:
     """Heads of 16 dimensions: vLLM's CPU kernels have none."""
     with pytest.raises((EngineError, UsageError), match="vLLM"):
         replies(vllm(tiny_checkpoint), scores(1))
+
+
+def test_a_gpus_runner_replays(
+    siblings: dict[str, list[Path]], cold: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """vLLM's second model runner, which a GPU gets: the same source, its kernels interpreted."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "second_runner"))
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", "1")
+    folder = siblings["untied"][0]
+    requests = [Request(kind="loglikelihood", text="The capital is", continuation=choice) for choice in CHOICES]
+    ours, theirs = asked(folder, requests, kv_cache_memory_bytes=str(2**26))
+    assert [r.logprob for r in theirs] == pytest.approx([r.logprob for r in ours], abs=1e-4)
+    assert [r.greedy for r in theirs] == [r.greedy for r in ours]
+    backend = vllm(folder, kv_cache_memory_bytes=str(2**26))
+    replies(backend, requests)
+    assert backend.chosen["scoring"].startswith("replay")
