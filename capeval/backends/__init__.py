@@ -37,10 +37,11 @@ Known = frozenset[int]
 """Positions of the requests that are answered already; they take part in how batches are cut and are not asked."""
 
 BACKENDS = {
+    "api": "capeval.backends.api.backend:ApiBackend",
     "hf": "capeval.backends.hf:HfBackend",
     "scripted": "capeval.backends.scripted:ScriptedBackend",
 }
-_NEEDS = {"hf": ("torch", "transformers", "safetensors")}
+_NEEDS = {"api": ("openai",), "hf": ("torch", "transformers", "safetensors")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,9 @@ def open_backend(name: str, model: str, settings: BackendSettings) -> Backend:
         raise unknown("backend", name, BACKENDS, "capeval list backends")
     for package in _NEEDS.get(name, ()):
         if util.find_spec(package) is None:
-            raise MissingError(f"backend '{name}' needs {package}, which is not installed: pip install 'capeval[hf]'")
+            raise MissingError(
+                f"backend '{name}' needs {package}, which is not installed: pip install 'capeval[{name}]'"
+            )
     module, _, door = BACKENDS[name].partition(":")
     opener: Any = getattr(import_module(module), door)
     backend: Backend = opener.open(model, settings)
