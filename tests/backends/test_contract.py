@@ -8,12 +8,18 @@ from capeval.backends import BACKENDS, Backend, BackendSettings, open_backend
 from capeval.core import Reply, Request
 from capeval.errors import UsageError
 
-ENGINES = {"scripted": ["parrot"], "hf": ["tiny_checkpoint", "t5_checkpoint", "bart_checkpoint"]}
+ENGINES = {
+    "api": ["served_checkpoint"],
+    "scripted": ["parrot"],
+    "hf": ["tiny_checkpoint", "t5_checkpoint", "bart_checkpoint"],
+}
 
 
 @pytest.fixture(params=[(name, model) for name in sorted(BACKENDS) for model in ENGINES[name]], ids=" ".join)
 def backend(request: pytest.FixtureRequest) -> Backend:
     name, model = request.param
+    if model == "served_checkpoint":
+        return open_backend(name, "m", BackendSettings(options=request.getfixturevalue(model)))
     model = str(request.getfixturevalue(model)) if model.endswith("_checkpoint") else model
     return open_backend(name, model, BackendSettings(batch_tokens=400))
 

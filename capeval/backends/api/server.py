@@ -109,7 +109,7 @@ def _asked(settings: ApiSettings, how: str, url: str, needed: bool, **more: Any)
     import openai
 
     client = _client(settings, without_key(settings.base_url))
-    options = {"timeout": min(settings.timeout, _ASKED_SECONDS), "max_retries": 3}
+    options = {"timeout": min(settings.timeout, _ASKED_SECONDS), "max_retries": 1}
     try:
         found = getattr(client, how)(url, cast_to=object, options=options, **more)
     except openai.APIStatusError as error:
