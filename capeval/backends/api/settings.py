@@ -97,19 +97,26 @@ def _check_url(url: str) -> None:
 
 
 def key() -> str:
-    """The key in the environment; empty for none."""
-    return os.environ.get("CAPEVAL_API_KEY") or os.environ.get("OPENAI_API_KEY") or ""
+    """The key in the environment; empty for none.
+
+    Raises:
+        UsageError: it can't be sent in a header.
+    """
+    found = (os.environ.get("CAPEVAL_API_KEY") or os.environ.get("OPENAI_API_KEY") or "").strip()
+    if not (found.isascii() and found.isprintable()):
+        raise UsageError("the key in the environment has characters that no key has; was it copied with something else?")
+    return found
 
 
 def without_key(text: str) -> str:
     """What a server said, without the key that it may have repeated."""
-    secret = key().strip()
+    secret = key()
     return text.replace(secret, "<key>") if len(secret) >= _SHORT else text
 
 
 def redacted(text: str) -> str:
     """The same for messages: without anything that looks like a key, on one line, short."""
-    secret = key().strip()
+    secret = key()
     if secret:
         text = text.replace(secret, "<key>")
     text = " ".join(_BEARER.sub(r"\1 <key>", text).split())

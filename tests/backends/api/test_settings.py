@@ -78,6 +78,14 @@ def test_capevals_key_goes_before_openais(monkeypatch: pytest.MonkeyPatch) -> No
     assert heard == {f"Bearer {KEY}"}
 
 
+@pytest.mark.parametrize("wrong", ["sk-\u00e9t\u00e9-secret", "sk-one\nX-Other: secret"])
+def test_a_key_that_is_none(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    monkeypatch.setenv("CAPEVAL_API_KEY", wrong)
+    with pytest.raises(UsageError, match="characters that no key has") as why:
+        open_backend("api", "m", BackendSettings(options=URL))
+    assert "secret" not in str(why.value)
+
+
 def test_a_server_that_repeats_the_key_does_not_get_it_written(
     capeval, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
