@@ -94,7 +94,8 @@ def _asking(command: Any) -> Any:
     """The options of every verb that asks a model."""
     options = (
         click.option("--limit", type=click.IntRange(min=1), help="Only the first N items of every task file."),
-        click.option("--backend", default="hf", show_default=True, help="Engine. `capeval list backends`."),
+        click.option("--backend", default="auto", show_default=True,
+                     help="Engine; auto: vllm on a GPU, else hf. `capeval list backends`."),
         click.option("--device", default="", help="cpu, cuda, cuda:1 …; chosen by default."),
         click.option("--dtype", default="", help="float32, bfloat16 …; float32 on CPU by default."),
         click.option("--chat", is_flag=True, help="Ask through the checkpoint's chat template."),

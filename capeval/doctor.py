@@ -14,6 +14,7 @@ from pathlib import Path
 
 from capeval import sandbox
 from capeval.backends import BackendSettings, open_backend
+from capeval.backends.choice import choose, machine_choice
 from capeval.backends.cores import half_speed, use_own_cores, wait_asleep
 from capeval.backends.trie.attention import described
 from capeval.errors import CapevalError, MissingError
@@ -40,14 +41,16 @@ def doctor(model: str = "") -> list[Check]:
     Raises:
         UsageError, BadFileError, MissingError: a model that can't be loaded.
     """
-    return [*_core(), *_engines(), *(_model(model) if model else ()), _sandbox(), *_data()]
+    return [*_core(), *_engines(), _backend(), *(_model(model) if model else ()), _sandbox(), *_data()]
 
 
 def _model(model: str) -> Iterator[Check]:
-    backend = open_backend("hf", model, BackendSettings())
+    choice = choose(model, BackendSettings())
+    backend = open_backend(choice.backend, model, BackendSettings())
     backend.load()
     chosen = dict(backend.chosen)
-    yield Check(what="model", ok=True, found=f"{model} in {backend.numerics['dtype']} on {backend.numerics['device']}")
+    how = f"by {choice.backend} (because {choice.why}), {backend.numerics['dtype']} on {backend.numerics['device']}"
+    yield Check(what="model", ok=True, found=f"{model} {how}")
     plain = chosen.pop("plain", "")
     shared = f"one by one: {plain}" if plain else "as a tree: what they share is computed once"
     yield Check(what="  prompts", ok=True, found=shared)
@@ -86,6 +89,11 @@ def _engines() -> Iterator[Check]:
         yield Check(what="attention", ok=True, found=described("cuda" if gpus else "cpu"))
         faster = "" if gpus else f"; products in bfloat16 are {half_speed():.1f} times as fast here (--dtype bfloat16)"
         yield Check(what="dtype", ok=True, found=("the checkpoint's own" if gpus else "float32") + faster)
+
+
+def _backend() -> Check:
+    choice = machine_choice()
+    return Check(what="backend", ok=True, found=f"auto takes {choice.backend}, because {choice.why}")
 
 
 def _sandbox() -> Check:

@@ -1,18 +1,20 @@
 """Work units side by side on one machine: one process each, one thread each, in the order of their needs.
 
 A unit is a function by name with plain arguments. A process keeps what it has loaded (torch, a suite's tasks) for the
-next unit. The unit that the longest remaining work waits for goes first.
+next unit. The unit that the longest remaining work waits for goes first. Units that share an engine (a GPU's) stay in
+this process, beside the workers.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import get_context
+from threading import Event
 from typing import Any, ClassVar
 
 from capeval.errors import EngineError
@@ -36,6 +38,8 @@ class Unit:
     """Units that must be done before."""
     cost: float = 1.0
     """How long it takes, relative to the others."""
+    here: bool = False
+    """Done in this process, one after another, because of what it keeps warm; else in any worker's."""
 
 
 def work(units: Sequence[Unit], *, workers: int = 2, watch: Watch = lambda *_: None) -> dict[str, Any]:
@@ -56,14 +60,16 @@ def work(units: Sequence[Unit], *, workers: int = 2, watch: Watch = lambda *_: N
     tell = _Sum(units, watch)
     with _one_thread_each():
         pool = ProcessPoolExecutor(max_workers=workers, mp_context=context, initializer=_begin, initargs=(told,))
+        here, stop = ThreadPoolExecutor(max_workers=1), Event()
         try:
             while waiting or running:
                 for unit in [u for u in waiting if all(need in done for need in u.needs)]:
-                    if len(running) == workers:
-                        break
+                    alike = sum(other.here == unit.here for other in running.values())
+                    if alike == (1 if unit.here else workers):
+                        continue
                     waiting.remove(unit)
                     tell(unit.name, 0, 0)
-                    running[pool.submit(_do, unit)] = unit
+                    running[here.submit(_do_here, unit, told, stop) if unit.here else pool.submit(_do, unit)] = unit
                 finished, _ = wait(running, timeout=_POLL, return_when=FIRST_COMPLETED)
                 while not told.empty():
                     tell(*told.get())
@@ -73,12 +79,15 @@ def work(units: Sequence[Unit], *, workers: int = 2, watch: Watch = lambda *_: N
                     tell(unit.name, 1, 1)
         except BaseException as error:
             _stop(pool)
+            stop.set()
+            here.shutdown(wait=False, cancel_futures=True)
             if type(error).__name__ == "BrokenProcessPool":
                 raise EngineError(
                     "a worker process died (killed, or out of memory); the same command goes on"
                 ) from error
             raise
         pool.shutdown()
+        here.shutdown()
     return done
 
 
@@ -145,9 +154,23 @@ def _begin(told: Any) -> None:
 
 
 def _do(unit: Unit) -> Any:
+    return _called(unit, lambda done, total: _TOLD.put((unit.name, done, total)))
+
+
+def _do_here(unit: Unit, told: Any, stop: Event) -> Any:
+    """In a thread, which nobody can end from outside: it asks, whenever it tells how far it is."""
+
+    def watch(done: int, total: int) -> None:
+        if stop.is_set():
+            raise CancelledError
+        told.put((unit.name, done, total))
+
+    return _called(unit, watch)
+
+
+def _called(unit: Unit, watch: Callable[[int, int], None]) -> Any:
     module, _, name = unit.function.partition(":")
-    function = getattr(import_module(module), name)
-    return function(**unit.arguments, watch=lambda done, total: _TOLD.put((unit.name, done, total)))
+    return getattr(import_module(module), name)(**unit.arguments, watch=watch)
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:

@@ -21,6 +21,8 @@ import pandas as pd
 from capeval import rereading, runner
 from capeval.assembly import Elicited
 from capeval.attribution.readings import CHAINS, DECOYS, readings
+from capeval.backends import AUTO, ONE_ENGINE
+from capeval.backends.choice import machine_choice
 from capeval.builder import BuildOptions, Planned, build_units, options_as_mapping, plan, training_of, width
 from capeval.core import Tree
 from capeval.digest import digest, digest_file
@@ -141,11 +143,18 @@ def _units(replica: _Replica, suite: str, ask: RunOptions) -> list[Unit]:
                 function="capeval.pipeline:ask_node",
                 arguments={"planned": one, "suite": suite, "ask": own, "mark": mark},
                 needs=(node,) if node in names else (),
+                here=_one_engine(ask),
                 cost=_COST_OF_ASKING * width(one, by_name),
             )
         )
     label = replica.label
     return [replace(unit, name=label + unit.name, needs=tuple(label + need for need in unit.needs)) for unit in units]
+
+
+def _one_engine(ask: RunOptions) -> bool:
+    """Whether all nodes are asked by one engine in this process."""
+    name = machine_choice(ask.device).backend if ask.backend == AUTO else ask.backend
+    return name in ONE_ENGINE
 
 
 def _again(  # noqa: PLR0913  who is asked what again, and where it is kept
@@ -162,7 +171,8 @@ def _again(  # noqa: PLR0913  who is asked what again, and where it is kept
         places[node] = place
         if not _known(place, mark):
             arguments = {"planned": one, "suite": options.suite, "items": items, "ask": own, "mark": mark}
-            units.append(Unit(name=f"elicit {node}", function="capeval.pipeline:elicit_node", arguments=arguments))
+            units.append(Unit(name=f"elicit {node}", function="capeval.pipeline:elicit_node", arguments=arguments,
+                              here=_one_engine(ask)))  # fmt: skip
     work(units, workers=workers, watch=watch)
     return {node: load_run(place) for node, place in places.items() if (place / "manifest.json").is_file()}
 

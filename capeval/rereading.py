@@ -218,7 +218,7 @@ def _options_of(run: Run, options: runner.RunOptions) -> runner.RunOptions:
     settings = mapping(run.manifest, "settings", "the run's manifest")
     known = {
         key: settings[key]
-        for key in ("backend", "limit", "device", "dtype", "chat", "system", "shots_as", "batch_tokens")
+        for key in ("backend", "limit", "device", "dtype", "chat", "system", "shots_as", "batch_tokens", "model_args")
         if key in settings
     }
     revision = _checkpoint(run, "revision")

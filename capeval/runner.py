@@ -41,7 +41,7 @@ class RunOptions:
 
     node: str = ""
     """Name of the node; the checkpoint's folder name (or hub id) by default."""
-    backend: str = "hf"
+    backend: str = "auto"
     revision: str = ""
     """Branch, tag or commit of a hub id."""
     limit: int | None = None

@@ -40,8 +40,12 @@ BACKENDS = {
     "api": "capeval.backends.api.backend:ApiBackend",
     "hf": "capeval.backends.hf:HfBackend",
     "scripted": "capeval.backends.scripted:ScriptedBackend",
+    "vllm": "capeval.backends.vllm.backend:VllmBackend",
 }
-_NEEDS = {"api": ("openai",), "hf": ("torch", "transformers", "safetensors")}
+AUTO = "auto"
+ONE_ENGINE = frozenset({"vllm"})
+"""Engines that one process keeps warm for all nodes of a tree: two would not fit into a GPU."""
+_NEEDS = {"api": ("openai",), "hf": ("torch", "transformers", "safetensors"), "vllm": ("vllm",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +132,7 @@ def open_backend(name: str, model: str, settings: BackendSettings) -> Backend:
     """Check a checkpoint and make an engine for it; nothing heavy is loaded yet.
 
     Args:
-        name: Key of `BACKENDS`.
+        name: Key of `BACKENDS`, or `auto`: see `backends.choice`.
         model: Folder or hub id; for `scripted` a script file or any word.
         settings: Device, dtype, batch budget.
 
@@ -137,13 +141,16 @@ def open_backend(name: str, model: str, settings: BackendSettings) -> Backend:
         BadFileError: a damaged checkpoint.
         MissingError: a package, device or hub that is not there.
     """
+    if name == AUTO:
+        from capeval.backends.choice import choose
+
+        name = choose(model, settings).backend
     if name not in BACKENDS:
-        raise unknown("backend", name, BACKENDS, "capeval list backends")
+        raise unknown("backend", name, [*BACKENDS, AUTO], "capeval list backends")
     for package in _NEEDS.get(name, ()):
         if util.find_spec(package) is None:
-            raise MissingError(
-                f"backend '{name}' needs {package}, which is not installed: pip install 'capeval[{name}]'"
-            )
+            install = f"pip install 'capeval[{name}]'"
+            raise MissingError(f"backend '{name}' needs {package}, which is not installed: {install}")
     module, _, door = BACKENDS[name].partition(":")
     opener: Any = getattr(import_module(module), door)
     backend: Backend = opener.open(model, settings)

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from capeval.backends import Batch, Known
 from capeval.backends.architectures import padded
 from capeval.backends.loading import Engine
-from capeval.backends.tokens import encode_all, pack
+from capeval.backends.tokens import pack
 from capeval.backends.trie.budget import Budget, in_halves
 from capeval.backends.trie.errors import not_finite
 from capeval.backends.trie.pick import Style, style_of
 from capeval.backends.trie.stops import Stops
 from capeval.backends.trie.write import Ask, Manner, write
-from capeval.core import Reply, Request
-from capeval.digest import digest
+from capeval.backends.writing import Prompt, Writing, seed_of, writings
+from capeval.core import Request
 from capeval.errors import UsageError, not_among
 
 _SETTINGS = (
@@ -32,13 +32,6 @@ _SETTINGS = (
     "min_new_tokens", "stop_strings", "max_time", "guidance_scale", "renormalize_logits", "remove_invalid_values",
     "exponential_decay_length_penalty", "use_cache",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Prompt:
-    position: int
-    ids: list[int]
-    cut: int
 
 
 @dataclass(slots=True)
@@ -77,44 +70,33 @@ def generate_batches(
         UsageError: settings that transformers does not know, or an answer longer than the window.
         EngineError: NaN logits, or not enough memory.
     """
-    for settings, group in _groups(requests).items():
-        kwargs = json.loads(settings)
-        until, room = kwargs.pop("until", []), int(kwargs.pop("max_gen_toks", 256))
-        width = engine.architecture.room(engine.window, room)
-        if width < 1:
-            raise UsageError(
-                f"the suite asks for answers of up to {room} tokens, but {engine.name} has positions for "
-                f"{engine.architecture.reach}: choose a suite with shorter answers or a checkpoint with a longer window"
-            )
-        texts = [requests[i].text for i in group]
-        prompts = [
-            _prompt(engine, i, ids, width) for i, ids in zip(group, encode_all(engine.tokenizer, texts), strict=True)
-        ]
-        job = _Job(engine, _sampling(kwargs), [*until, *_end_texts(engine)], room)
-        style = None if isinstance(engine.forward, str) else style_of(engine.model, job.settings)
+    for writing, prompts in writings(engine, requests):
+        writing = replace(writing, settings=_sampling(writing.settings))
+        job = _Job(engine, writing)
+        style = None if isinstance(engine.forward, str) else style_of(engine.model, writing.settings)
         if style is None:
             if not isinstance(engine.forward, str):
                 engine.notes["plain"] = (
-                    f"some answers are asked for with settings that only `generate` knows: {settings}"
+                    f"some answers are asked for with settings that only `generate` knows: {_told(writing)}"
                 )
-            yield from _plainly(job, prompts, requests, Budget(tokens=1) if job.sampled else engine.plain(asked), known)
+            yield from _plainly(
+                job, prompts, requests, Budget(tokens=1) if writing.sampled else engine.plain(asked), known
+            )
         else:
             yield from _together(job, style, [p for p in prompts if p.position not in known], requests, asked)
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What a group of requests has in common."""
+    """What a group of requests asks of an engine."""
 
     engine: Engine
-    settings: Mapping[str, Any]
-    """transformers' names."""
-    stops: Sequence[str]
-    room: int
+    writing: Writing
+    """Its settings are transformers'."""
 
-    @property
-    def sampled(self) -> bool:
-        return bool(self.settings.get("do_sample"))
+
+def _told(writing: Writing) -> str:
+    return json.dumps(dict(writing.settings), sort_keys=True)
 
 
 def _sampling(kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,22 +119,25 @@ def _sampling(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _together(
-    job: _Job, style: Style, prompts: Sequence[_Prompt], requests: Sequence[Request], asked: int
+    job: _Job, style: Style, prompts: Sequence[Prompt], requests: Sequence[Request], asked: int
 ) -> Iterator[Batch]:
     """All at once, through the trie; greedy answers to the same tokens are one answer."""
-    askers: dict[Any, list[_Prompt]] = {}
+    askers: dict[Any, list[Prompt]] = {}
     for prompt in prompts:
-        key = (tuple(prompt.ids), _seed(requests[prompt.position]) if job.sampled else 0)
+        key = (tuple(prompt.ids), seed_of(requests[prompt.position]) if job.writing.sampled else 0)
         askers.setdefault(key, []).append(prompt)
-    asks = [Ask(ids=list(ids), draws=_draws(seed, job.room) if job.sampled else None) for ids, seed in askers]
+    asks = [
+        Ask(ids=list(ids), draws=_draws(seed, job.writing.room) if job.writing.sampled else None)
+        for ids, seed in askers
+    ]
     groups = list(askers.values())
     engine = job.engine
     assert not isinstance(engine.forward, str)
-    stops = Stops(engine.tokenizer, job.stops)
-    manner = Manner(style=style, stops=stops, ends=frozenset(engine.ends), room=job.room)
+    stops = Stops(engine.tokenizer, job.writing.stops)
+    manner = Manner(style=style, stops=stops, ends=frozenset(engine.ends), room=job.writing.room)
     for batch in write(engine.forward, asks, manner, engine.budget(asked)):
         yield [
-            (prompt.position, _reply(job, tokens, len(tokens), prompt.cut))
+            (prompt.position, job.writing.reply(tokens, len(tokens), prompt.cut))
             for number, tokens in batch
             for prompt in groups[number]
         ]
@@ -166,35 +151,21 @@ def _draws(seed: int, room: int) -> Any:
 
 
 def _plainly(
-    job: _Job, prompts: Sequence[_Prompt], requests: Sequence[Request], budget: Budget, known: Known
+    job: _Job, prompts: Sequence[Prompt], requests: Sequence[Request], budget: Budget, known: Known
 ) -> Iterator[Batch]:
     """By transformers' own `generate`, the longest prompts first."""
     prompts = sorted(prompts, key=lambda prompt: (-len(prompt.ids), prompt.ids))
     # sampled answers go one by one, each from its own seed: a resumed run then says the same
-    for span in pack([len(prompt.ids) + job.room for prompt in prompts], budget):
+    for span in pack([len(prompt.ids) + job.writing.room for prompt in prompts], budget):
         batch = [prompts[i] for i in span if prompts[i].position not in known]
         if not batch:
             continue
-        if job.sampled:
-            _set_seed(_seed(requests[batch[0].position]))
+        if job.writing.sampled:
+            _set_seed(seed_of(requests[batch[0].position]))
         yield in_halves(batch, partial(_answer, job), budget)
 
 
-def _groups(requests: Sequence[Request]) -> dict[str, list[int]]:
-    """Positions of the requests that can share a batch, by their settings."""
-    found: dict[str, list[int]] = {}
-    for position, request in enumerate(requests):
-        found.setdefault(json.dumps(dict(request.generation), sort_keys=True), []).append(position)
-    return found
-
-
-def _prompt(engine: Engine, position: int, ids: list[int], room: int) -> _Prompt:
-    ids = ids or [engine.prefix]  # an empty prompt still needs a token to start from
-    engine.check_ids(ids)
-    return _Prompt(position, ids[-room:], max(0, len(ids) - room))
-
-
-def _answer(job: _Job, batch: Sequence[_Prompt]) -> Batch:
+def _answer(job: _Job, batch: Sequence[Prompt]) -> Batch:
     import torch
 
     engine = job.engine
@@ -202,12 +173,12 @@ def _answer(job: _Job, batch: Sequence[_Prompt]) -> Batch:
     device = engine.model.device
     ids, mask = padded([prompt.ids for prompt in batch], engine.pad, device, left=engine.architecture.left)
     begin = engine.architecture.begin(width)
-    criteria = _Ends(Stops(engine.tokenizer, job.stops), begin)
+    criteria = _Ends(Stops(engine.tokenizer, job.writing.stops), begin)
     with torch.no_grad():
         out = _generate(job, ids, mask, criteria)
     rows = out[:, begin:].tolist()
     return [
-        (prompt.position, _reply(job, row, criteria.ended.get(i, len(row)), prompt.cut))
+        (prompt.position, job.writing.reply(row, criteria.ended.get(i, len(row)), prompt.cut))
         for i, (prompt, row) in enumerate(zip(batch, rows, strict=True))
     ]
 
@@ -221,16 +192,18 @@ def _generate(job: _Job, ids: Any, mask: Any, stops: _Ends) -> Any:
         return model.generate(
             input_ids=ids,
             attention_mask=mask,
-            max_new_tokens=job.room,
+            max_new_tokens=job.writing.room,
             eos_token_id=list(engine.ends) or None,
             forced_eos_token_id=None,  # BART's: an answer that the limit cut would look finished
             pad_token_id=engine.pad,
             stopping_criteria=StoppingCriteriaList([stops]),
             logits_processor=LogitsProcessorList([_refuse_nan(engine.name)]),
-            **job.settings,
+            **job.writing.settings,
         )
     except (ValueError, TypeError) as error:
-        raise UsageError(f"transformers refuses the generation settings {dict(job.settings)}: {error}") from error
+        raise UsageError(
+            f"transformers refuses the generation settings {dict(job.writing.settings)}: {error}"
+        ) from error
 
 
 def _refuse_nan(name: str) -> Any:
@@ -242,31 +215,6 @@ def _refuse_nan(name: str) -> Any:
         return scores
 
     return check
-
-
-def _reply(job: _Job, row: list[int], length: int, cut: int) -> Reply:
-    """One row's tokens (padded after its end) → text before the first stop string, and why it ended."""
-    engine, stops = job.engine, job.stops
-    ended = length < len(row) or length < job.room
-    for n, token in enumerate(row[:length], start=1):
-        if token in engine.ends:
-            ended, length = True, n
-            break
-    text = engine.tokenizer.decode(row[:length], skip_special_tokens=True)
-    for stop in stops:
-        # in lm-eval's order, because overlapping stop strings cut differently in another
-        kept = text.split(stop)[0] if stop else text
-        ended, text = ended or kept != text, kept
-    return Reply(text=text, finish="stop" if ended else "length", n_tokens=length, cut=cut)
-
-
-def _end_texts(engine: Engine) -> list[str]:
-    end = engine.tokenizer.eos_token
-    return [end] if end else []
-
-
-def _seed(request: Request) -> int:
-    return int(digest(request.seed, request.sample, request.text), 16) % 2**63
 
 
 def _set_seed(seed: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,12 +23,11 @@ PLAIN_TOKENS = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
-    """A loaded model with what the token rules need."""
+class Reading:
+    """How a checkpoint's texts become tokens and back, whichever engine computes."""
 
     name: str
     """What the user called the checkpoint, for messages."""
-    model: Any
     tokenizer: Any
     architecture: Architecture
     window: int
@@ -37,9 +36,28 @@ class Engine:
     """Token that stands for an empty prompt: BOS, else end of text."""
     ends: tuple[int, ...]
     """Tokens that end an answer."""
-    pad: int
     rows: int
     """Tokens that the model has embeddings for."""
+
+    def check_ids(self, ids: Sequence[int]) -> None:
+        """Refuse a token that the weights don't know.
+
+        Raises:
+            BadFileError: naming the token and both sizes.
+        """
+        if ids and max(ids) >= self.rows:
+            raise BadFileError(
+                f"{self.name}: its tokenizer says token {max(ids)}, but its weights know {self.rows} tokens; this "
+                "tokenizer belongs to another checkpoint, or the embeddings were not resized"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine(Reading):
+    """A model that transformers has loaded."""
+
+    model: Any
+    pad: int
     forward: Forward | str
     """How prompts share what they begin with; or why they can't: the end of a sentence that begins with the name."""
     notes: dict[str, str] = field(default_factory=dict)
@@ -78,18 +96,6 @@ class Engine:
             }
         )
 
-    def check_ids(self, ids: list[int]) -> None:
-        """Refuse a token that the weights don't know.
-
-        Raises:
-            BadFileError: naming the token and both sizes.
-        """
-        if ids and max(ids) >= self.rows:
-            raise BadFileError(
-                f"{self.name}: its tokenizer says token {max(ids)}, but its weights know {self.rows} tokens; this "
-                "tokenizer belongs to another checkpoint, or the embeddings were not resized"
-            )
-
 
 @lru_cache(maxsize=2)
 def load_tokenizer(folder: Path, name: str, digest: str) -> Any:
@@ -115,15 +121,19 @@ def load_shape(folder: Path, name: str, digest: str) -> tuple[int, Architecture]
     Raises:
         BadFileError, UsageError: as `load`.
     """
+    config = _config(folder, name)
+    window = window_of(config, load_tokenizer(folder, name, digest))
+    return window, architecture_of(config, window, name)
+
+
+def _config(folder: Path, name: str) -> Any:
     from transformers import AutoConfig
 
     with _quiet():
         try:
-            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:  # transformers raises many kinds for an unknown or damaged configuration
             raise _unloadable(name, error) from error
-    window = window_of(config, load_tokenizer(folder, name, digest))
-    return window, architecture_of(config, window, name)
 
 
 def load(folder: Path, name: str, digest: str, *, device: str, dtype: str, encoder_decoder: bool) -> Engine:
@@ -144,11 +154,42 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str, encod
         model = model.to(device).eval()
     except torch.cuda.OutOfMemoryError as error:
         raise EngineError(f"{name} does not fit into the memory of {device}; try --dtype bfloat16") from error
-    ends = model.generation_config.eos_token_id if model.generation_config else None
+    rows = model.get_input_embeddings().num_embeddings
+    reading = _reading(model.config, model.generation_config, tokenizer, name, rows)
+    with _quiet():
+        forward = "is an encoder-decoder" if encoder_decoder else try_sharing(model, name, rows)
+    known = (tokenizer.pad_token_id, tokenizer.unk_token_id, *reading.ends)
+    pad = next((token for token in known if token is not None), 0)
+    fields = {field: getattr(reading, field) for field in Reading.__slots__}
+    return Engine(**fields, model=model, pad=pad, forward=forward)
+
+
+def load_reading(folder: Path, name: str, digest: str) -> Reading:
+    """The same of a checkpoint whose weights another program loads: configuration and tokenizer alone are read.
+
+    Raises:
+        BadFileError, UsageError: as `load`.
+    """
+    from transformers import GenerationConfig
+
+    config = _config(folder, name)
+    with _quiet():
+        try:
+            own = GenerationConfig.from_pretrained(folder, local_files_only=True)
+        except OSError:
+            own = GenerationConfig.from_model_config(config)
+        except (ValueError, TypeError) as error:
+            raise BadFileError(f"the generation_config.json of {name} can't be read: {_first_line(error)}") from error
+    rows = int(getattr(config.get_text_config(), "vocab_size", 0))
+    return _reading(config, own, load_tokenizer(folder, name, digest), name, rows)
+
+
+def _reading(config: Any, generation: Any, tokenizer: Any, name: str, rows: int) -> Reading:
+    ends = generation.eos_token_id if generation else None
     ends = [] if ends is None else list(ends) if isinstance(ends, list) else [ends]
     if not all(isinstance(end, int) for end in ends):
         raise BadFileError(f"{name} is damaged: the eos_token_id of its generation_config.json is {ends}")
-    window = window_of(model.config, tokenizer)
+    window = window_of(config, tokenizer)
     if window < 2:
         raise BadFileError(f"{name} is damaged: by its config.json it can read {window} tokens")
     if tokenizer.eos_token_id is not None:
@@ -156,22 +197,10 @@ def load(folder: Path, name: str, digest: str, *, device: str, dtype: str, encod
     prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if prefix is None:
         raise BadFileError(f"the tokenizer of {name} names neither a BOS nor an end-of-text token, so it can't score")
-    rows = model.get_input_embeddings().num_embeddings
-    with _quiet():
-        forward = "is an encoder-decoder" if encoder_decoder else try_sharing(model, name, rows)
-    pad = next((t for t in (tokenizer.pad_token_id, tokenizer.unk_token_id, *ends) if t is not None), 0)
-    return Engine(
-        name=name,
-        model=model,
-        tokenizer=tokenizer,
-        architecture=architecture_of(model.config, window, name),
-        window=window,
-        prefix=prefix,
-        ends=tuple(dict.fromkeys(ends)),
-        pad=pad,
-        rows=rows,
-        forward=forward,
-    )
+    return Reading(
+        name=name, tokenizer=tokenizer, architecture=architecture_of(config, window, name), window=window,
+        prefix=prefix, ends=tuple(dict.fromkeys(ends)), rows=rows,
+    )  # fmt: skip
 
 
 def _model(folder: Path, name: str, dtype: Any, encoder_decoder: bool) -> Any:

@@ -12,10 +12,20 @@ ENGINES = {
     "api": ["served_checkpoint"],
     "scripted": ["parrot"],
     "hf": ["tiny_checkpoint", "t5_checkpoint", "bart_checkpoint"],
+    "vllm": ["wide_checkpoint"],
 }
 
 
-@pytest.fixture(params=[(name, model) for name in sorted(BACKENDS) for model in ENGINES[name]], ids=" ".join)
+def _params() -> list[object]:
+    marks = {"vllm": (pytest.mark.vllm,)}
+    return [
+        pytest.param((name, model), marks=marks.get(name, ()), id=f"{name} {model}")
+        for name in sorted(BACKENDS)
+        for model in ENGINES[name]
+    ]
+
+
+@pytest.fixture(params=_params())
 def backend(request: pytest.FixtureRequest) -> Backend:
     name, model = request.param
     if model == "served_checkpoint":

@@ -104,7 +104,9 @@ def key() -> str:
     """
     found = (os.environ.get("CAPEVAL_API_KEY") or os.environ.get("OPENAI_API_KEY") or "").strip()
     if not (found.isascii() and found.isprintable()):
-        raise UsageError("the key in the environment has characters that no key has; was it copied with something else?")
+        raise UsageError(
+            "the key in the environment has characters that no key has; was it copied with something else?"
+        )
     return found
 
 

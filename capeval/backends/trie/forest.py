@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,16 +136,31 @@ def cut(forest: Forest, flat: int = FLAT, most: int = sys.maxsize) -> list[Piece
     return pieces
 
 
-def chains(forest: Forest, least: int, together: int) -> list[Piece]:
+class Share(NamedTuple):
+    """When answers that grow side by side get a trunk: every one costs an extra product at each step."""
+
+    least: int = 32
+    """Tokens that it must have at least."""
+    together: int = 4
+    """Sequences behind it, at least …"""
+    saved: int = 1024
+    """… or fewer, when so many tokens need not be read again."""
+
+    def worth(self, tokens: int, sequences: int) -> bool:
+        """Whether a trunk pays."""
+        enough = sequences >= self.together or (sequences - 1) * tokens >= self.saved
+        return tokens >= self.least and enough
+
+
+def chains(forest: Forest, share: Share) -> list[Piece]:
     """As `cut`, with a piece of its own for every distinct sequence of the forest: answers grow on each.
 
-    Of a sequence that is there `together` times (samples of one prompt) all but the last token is a trunk, unless most
-    of it is shared with others already.
+    Of a sequence that is there several times (samples of one prompt) all but the last token is a trunk, unless most of
+    it is shared with others already.
 
     Args:
         forest: What `grow` gave for tails of 1.
-        least: Tokens that a trunk must have at least: every one costs an extra product at each step.
-        together: Sequences that must share a trunk at least.
+        share: When a trunk pays.
 
     Returns:
         Pieces, each after the trunk that it needs; the last of a sequence's piece's `places` is its tail's.
@@ -167,14 +183,14 @@ def chains(forest: Forest, least: int, together: int) -> list[Piece]:
             ending = ends[chain - 1]
             # behind a longer head it would keep that head from being read once for all prompts
             mostly_own = 2 * len(shared) > forest.depths[chain - 1]
-            if ending >= together and len(shared) > least and mostly_own:
+            if mostly_own and share.worth(len(shared) - 1, ending):
                 pieces.append(_straight(forest, shared[:-1], trunk, trunks))
                 shared, under, trunks = shared[-1:], trunks, trunks + 1
             if ending:
                 pieces.append(_straight(forest, shared, under))
             if chain == stop:
                 continue
-            if len(shared) >= least and leaves[stop] - leaves[child] - ending >= together:
+            if share.worth(len(shared), int(leaves[stop] - leaves[child]) - ending):
                 pieces.append(_straight(forest, shared, under, trunks))
                 below.append((chain, stop, trunks, nothing))
                 trunks += 1

@@ -14,7 +14,7 @@ from typing import Any
 from capeval.backends.trie.attention import running
 from capeval.backends.trie.budget import Budget
 from capeval.backends.trie.errors import NotShareable
-from capeval.backends.trie.forest import FLAT, NO_TRUNK, cut, grow
+from capeval.backends.trie.forest import FLAT, NO_TRUNK, Share, cut, grow
 from capeval.backends.trie.forward import Counts, Forward
 from capeval.backends.trie.keys import Trunk
 from capeval.backends.trie.passes import RowsPass
@@ -126,7 +126,7 @@ def _check_answers(forward: Forward, vocabulary: int) -> None:
     # a model's own settings for generation are looked at when it generates
     manner = Manner(style=Style([], False, False), stops=Stops(None, []), ends=frozenset(), room=_STEPS)
     budget = Budget(tokens=1 << 12)
-    written = dict(pair for batch in write(forward, asks, manner, budget, (4, 2)) for pair in batch)
+    written = dict(pair for batch in write(forward, asks, manner, budget, Share(4, 2)) for pair in batch)
     sequences = [(ids + written[number])[:-1] for number, ids in enumerate(contexts)]
     as_trunk, as_tree = (_ours(forward, sequences, flat) for flat in (0, FLAT))
     model = forward.plainly()

@@ -11,15 +11,14 @@ import numpy as np
 
 from capeval.backends.trie.budget import Budget
 from capeval.backends.trie.errors import not_finite
-from capeval.backends.trie.forest import NO_TRUNK, Piece, chains, grow
+from capeval.backends.trie.forest import NO_TRUNK, Piece, Share, chains, grow
 from capeval.backends.trie.forward import Forward
 from capeval.backends.trie.keys import Slots, Trunk
 from capeval.backends.trie.passes import RowsPass, StepPass
 from capeval.backends.trie.pick import Style, pick
 from capeval.backends.trie.stops import Stops
 
-SHARE = (32, 4)
-"""So many tokens must be shared by so many prompts: less, and repeating them is cheaper than one more product."""
+SHARE = Share()
 _REFILL = 8
 """Waiting rows enter when 1 / so many of the places are free: prompts are read together, not one by one."""
 
@@ -56,7 +55,7 @@ class _Row:
 
 
 def write(
-    forward: Forward, asks: Sequence[Ask], manner: Manner, budget: Budget, share: tuple[int, int] = SHARE
+    forward: Forward, asks: Sequence[Ask], manner: Manner, budget: Budget, share: Share = SHARE
 ) -> Iterator[list[tuple[int, list[int]]]]:
     """Continue prompts, each until a stop string, an end token or the end of its room.
 
@@ -77,9 +76,7 @@ def write(
 
 
 class _Writer:
-    def __init__(
-        self, forward: Forward, asks: Sequence[Ask], manner: Manner, budget: Budget, share: tuple[int, int]
-    ) -> None:
+    def __init__(self, forward: Forward, asks: Sequence[Ask], manner: Manner, budget: Budget, share: Share) -> None:
         self.forward, self.asks, self.manner, self.budget = forward, asks, manner, budget
         self.makers, self.queue, distinct = _plan(asks, share)
         forward.counts.distinct += distinct
@@ -233,7 +230,7 @@ class _Writer:
         return found
 
 
-def _plan(asks: Sequence[Ask], share: tuple[int, int]) -> tuple[dict[int, Piece], deque[_Row], int]:
+def _plan(asks: Sequence[Ask], share: Share) -> tuple[dict[int, Piece], deque[_Row], int]:
     """(piece that makes each trunk, rows in the order in which they are read, distinct tokens of all prompts)."""
     forest = grow([ask.ids for ask in asks], [1] * len(asks))
     at: dict[int, list[int]] = {}
@@ -241,7 +238,7 @@ def _plan(asks: Sequence[Ask], share: tuple[int, int]) -> tuple[dict[int, Piece]
         at.setdefault(int(tail[0]), []).append(number)
     makers: dict[int, Piece] = {}
     leaves: dict[int, list[Piece]] = {}
-    for piece in chains(forest, *share):
+    for piece in chains(forest, share):
         if piece.makes == NO_TRUNK:
             leaves.setdefault(piece.continues, []).append(piece)
         else:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from capeval.backends.trie.budget import Budget, counting, in_halves, measure
+from capeval.backends.trie.forest import Share
 from capeval.backends.trie.forward import Forward
 from capeval.backends.trie.pick import style_of
 from capeval.backends.trie.score import score
@@ -67,7 +68,7 @@ def written(forward: Forward, budget: Budget, prompts: int = 20) -> dict[int, li
     style = style_of(forward.model, {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.2})
     assert style is not None
     manner = Manner(style=style, stops=Stops(None, []), ends=frozenset(range(40, 60)), room=9)
-    found = [pair for batch in write(forward, asks, manner, budget, (8, 2)) for pair in batch]
+    found = [pair for batch in write(forward, asks, manner, budget, Share(8, 2)) for pair in batch]
     assert len(found) == prompts
     return dict(found)
 

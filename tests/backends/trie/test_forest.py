@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capeval.backends.trie.forest import NO_TRUNK, Forest, Piece, chains, cut, grow
+from capeval.backends.trie.forest import NO_TRUNK, Forest, Piece, Share, chains, cut, grow
 
 HEADS = st.lists(st.lists(st.integers(0, 2), max_size=12), min_size=1, max_size=3)
 ENDS = st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(0, 2), min_size=1, max_size=5)), max_size=14)
@@ -90,9 +90,9 @@ def test_pieces_hold_everything_and_read_their_paths(rows: list[list[int]], flat
 def test_chains_give_every_sequence_a_piece_of_its_own(rows: list[list[int]], least: int, together: int) -> None:
     distinct = [list(row) for row in dict.fromkeys(map(tuple, rows))]
     whole = grow(rows, [1] * len(rows))
-    check_pieces(whole, chains(whole, least, together))
+    check_pieces(whole, chains(whole, Share(least, together)))
     forest = grow(distinct, [1] * len(distinct))
-    pieces = chains(forest, least, together)
+    pieces = chains(forest, Share(least, together))
     check_pieces(forest, pieces)
     leaves = [piece for piece in pieces if piece.makes == NO_TRUNK]
     assert sorted(int(piece.places[-1]) for piece in leaves) == sorted(int(tail[0]) for tail in forest.tails)
@@ -116,7 +116,7 @@ def test_few_shot_work_repeats_next_to_nothing() -> None:
         assert sum(map(len, pieces)) <= 1.02 * len(forest.tokens)
         made = sorted(len(piece) for piece in pieces if piece.makes != NO_TRUNK)
         assert flat or (made[-2:] == [400, 900] and len(made) == 62)
-    makers = [piece for piece in chains(forest, 32, 4) if piece.makes != NO_TRUNK]
+    makers = [piece for piece in chains(forest, Share(32, 4)) if piece.makes != NO_TRUNK]
     assert sorted(map(len, makers))[-2:] == [400, 900]
 
 
@@ -129,18 +129,27 @@ def test_few_tokens_before_large_branches_are_repeated_not_kept() -> None:
     check_pieces(forest, pieces[:1])
 
 
+@pytest.mark.parametrize(
+    ("head", "prompts", "kept"), [(900, 3, True), (900, 2, False), (1100, 2, True), (40, 4, True), (20, 9, False)]
+)
+def test_a_long_head_is_kept_for_few_prompts_and_a_short_one_for_many(head: int, prompts: int, kept: bool) -> None:
+    rows = [[*range(head), 2000 + i, 3000] for i in range(prompts)]
+    makers = [piece for piece in chains(grow(rows, [1] * prompts), Share()) if piece.makes != NO_TRUNK]
+    assert [len(piece) for piece in makers] == [head] * kept
+
+
 def test_samples_of_one_prompt_share_all_but_its_last_token() -> None:
     rows = [[1, 2, 3, 4, 5]] * 4 + [[1, 2, 3, 4, 5, 6], [7, 8, 9]]
     forest = grow(rows, [1] * 6)
-    pieces = chains(forest, 4, 4)
+    pieces = chains(forest, Share(4, 4))
     check_pieces(forest, pieces)
     assert [(p.tokens.tolist(), p.continues, p.makes) for p in pieces] == [
         ([1, 2, 3, 4], NO_TRUNK, 0), ([5], 0, NO_TRUNK), ([7, 8, 9], NO_TRUNK, NO_TRUNK), ([5, 6], 0, NO_TRUNK),
     ]  # fmt: skip
-    assert len(chains(forest, 5, 4)) == 3, "too short for a trunk"
+    assert len(chains(forest, Share(5, 4))) == 3, "too short for a trunk"
 
 
-@pytest.mark.parametrize("make", [cut, lambda forest: chains(forest, 32, 4)])
+@pytest.mark.parametrize("make", [cut, lambda forest: chains(forest, Share(32, 4))])
 def test_no_sequences(make) -> None:  # type: ignore[no-untyped-def]
     forest = grow([], [])
     assert len(forest.tokens) == 0 and forest.tails == [] and make(forest) == []
@@ -175,5 +184,5 @@ def test_very_long_sequences_need_no_recursion(shape: str, flat: int) -> None:
     forest = grow(rows, [1] * len(rows))
     pieces = cut(forest, flat)
     assert set(np.concatenate([piece.places for piece in pieces]).tolist()) == set(range(len(forest.tokens)))
-    leaves = [piece for piece in chains(forest, 32, 4) if piece.makes == NO_TRUNK]
+    leaves = [piece for piece in chains(forest, Share(32, 4)) if piece.makes == NO_TRUNK]
     assert len(leaves) == len(rows)

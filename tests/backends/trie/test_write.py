@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from capeval.backends.trie.budget import Budget
+from capeval.backends.trie.forest import Share
 from capeval.backends.trie.forward import Forward
 from capeval.backends.trie.pick import style_of
 from capeval.backends.trie.stops import Stops
@@ -39,7 +40,7 @@ def prompts(seed: int = 0) -> list[list[int]]:
 
 def asked(
     model: Any, ids: Sequence[list[int]], *, ends: Sequence[int] = (), rows: int = 64, tokens: int = 1 << 12,
-    share: tuple[int, int] = SHARE, room: int = ROOM, **settings: Any,
+    share: Share = SHARE, room: int = ROOM, **settings: Any,
 ) -> list[list[int]]:  # fmt: skip
     forward = model if isinstance(model, Forward) else Forward(model, "it")
     style = style_of(forward.model, {"num_beams": 1, "do_sample": False} | settings)
@@ -76,8 +77,8 @@ def test_every_architecture_writes_what_it_writes_by_itself(named: tuple[str, An
     ends = some_ends(free)
     wanted = own_answers(model, prompts(), ends)
     assert len({len(answer) for answer in wanted}) > 1 and len({*map(tuple, wanted)}) > 4
-    assert asked(model, prompts(), ends=ends, share=(8, 2)) == wanted
-    assert asked(model, prompts(), ends=ends, share=(8, 2), rows=5, tokens=40) == wanted
+    assert asked(model, prompts(), ends=ends, share=Share(8, 2)) == wanted
+    assert asked(model, prompts(), ends=ends, share=Share(8, 2), rows=5, tokens=40) == wanted
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def answered(llama: Any) -> tuple[list[list[int]], list[int], list[list[int]]]:
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 64])
 @pytest.mark.parametrize("budget", [1, 60, 1 << 12])
-@pytest.mark.parametrize("share", [SHARE, (4, 2), (1 << 20, 2)])
+@pytest.mark.parametrize("share", [SHARE, Share(4, 2), Share(1 << 20, 2)])
 def test_rows_and_budgets_change_nothing(
     llama: Any, answered: Any, rows: int, budget: int, share: tuple[int, int]
 ) -> None:
@@ -112,7 +113,7 @@ def test_a_repetition_penalty_counts_prompt_and_answer(llama: Any, penalty: floa
     ids = prompts()
     wanted = own_answers(llama, ids, repetition_penalty=penalty)
     assert wanted != own_answers(llama, ids), "it changes something"
-    assert asked(llama, ids, rows=rows, share=(8, 2), repetition_penalty=penalty) == wanted
+    assert asked(llama, ids, rows=rows, share=Share(8, 2), repetition_penalty=penalty) == wanted
 
 
 def test_settings_of_the_model_itself_are_honoured(llama: Any) -> None:
@@ -126,9 +127,9 @@ def test_settings_of_the_model_itself_are_honoured(llama: Any) -> None:
 def test_double_and_half_precision() -> None:
     model = make("llama", "float64")
     wanted = own_answers(model, prompts())
-    assert asked(model, prompts(), share=(8, 2)) == wanted
+    assert asked(model, prompts(), share=Share(8, 2)) == wanted
     half = make("llama", "bfloat16")
-    answers = asked(half, prompts(), share=(8, 2))
+    answers = asked(half, prompts(), share=Share(8, 2))
     for prompt, answer in zip(prompts(), answers, strict=True):
         rows = own_logprobs(half, (prompt + answer)[:-1])[-len(answer) :]
         for row, token in zip(rows, answer, strict=True):
