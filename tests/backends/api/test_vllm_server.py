@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -15,8 +17,6 @@ import pytest
 
 from capeval.backends import Backend, BackendSettings, open_backend
 from capeval.core import Reply, Request
-from capeval.suites import load_suite
-from tests import conftest
 
 pytestmark = [
     pytest.mark.vllm,
@@ -31,32 +31,16 @@ _TEMPLATE = (
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `tiny_checkpoint`, with heads of 32: vLLM's CPU build knows no smaller ones."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    texts = [prompt + answer for prompt, answer in conftest.lessons(load_suite("smoke"))]
-    tokenizer = conftest.make_tokenizer(texts)
-    tokenizer.chat_template = _TEMPLATE
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=32, max_position_embeddings=512, bos_token_id=0, eos_token_id=1, pad_token_id=2,
-        tie_word_embeddings=True,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
-    conftest._train(model, tokenizer, texts)
-    folder = tmp_path_factory.mktemp("served") / "tiny32"
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+def checkpoint(wide_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Heads of 32, because vLLM's CPU build knows no smaller ones, and a chat template."""
+    folder = tmp_path_factory.mktemp("served") / "wide"
+    shutil.copytree(wide_checkpoint, folder)
+    (folder / "chat_template.jinja").write_text(_TEMPLATE)
     return folder
 
 
 @pytest.fixture(scope="module")
 def url(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    import socket
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
