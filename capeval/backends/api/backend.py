@@ -11,11 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from capeval.backends import BackendSettings, Batch, Known, Piece
-from capeval.backends.api import scoring, writing
-from capeval.backends.api.client import TooLongError, Wire
+from capeval.backends.api import asking, scoring, writing
 from capeval.backends.api.flow import Job, answers
 from capeval.backends.api.messages import continued, read_messages, write_messages
 from capeval.backends.api.reading import Reader, open_reader
@@ -180,7 +178,7 @@ class ApiBackend:
                 )
             ids, cut = ids[-room:], max(0, len(ids) - room)
         body = writing.body(request, ids, self.settings, self.server)
-        return partial(_answer, position, body, partial(writing.reply_of, request=request, cut=cut))
+        return partial(asking.answer, position, body, partial(writing.reply_of, request=request, cut=cut))
 
     def loglikelihood(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """See `Backend`."""
@@ -206,7 +204,9 @@ class ApiBackend:
         self._probe()
         # a window holds the context's first token too, and one that the server generates
         windows = {i: self.reader.windows(requests[i].text, max(1, self.server.window - 2)) for i in todo}
-        jobs: list[Job] = [partial(_rolled, i, pairs, self.server.kind == "vllm") for i, pairs in windows.items()]
+        jobs: list[Job] = [
+            partial(asking.score_text, i, pairs, self.server.kind == "vllm") for i, pairs in windows.items()
+        ]
         yield from answers(jobs, self.settings, self.model, self.tally)
 
     def _refuse(self, kind: RequestKind) -> None:
@@ -216,7 +216,7 @@ class ApiBackend:
     def _probe(self) -> None:
         """Ask for the log-probabilities of one short prompt, before the work."""
         try:
-            [[(_, found)]] = answers([_probed], self.settings, self.model, self.tally)
+            [[(_, found)]] = answers([asking.probe], self.settings, self.model, self.tally)
         except UsageError as error:
             found = Reply(error=str(error))
         if found.error:
@@ -236,10 +236,10 @@ class ApiBackend:
             if by_id and len(target) == 1:
                 shared.setdefault(tuple(context), []).append((position, target[0]))
             else:
-                jobs.append(partial(_scored, position, context, target, room, by_id))
+                jobs.append(partial(asking.score, position, context, target, room, by_id))
         for prompt, asked in shared.items():
             for start in range(0, len(asked), scoring.MOST_IDS):
-                jobs.append(partial(_chosen, prompt, asked[start : start + scoring.MOST_IDS], room))
+                jobs.append(partial(asking.score_choices, prompt, asked[start : start + scoring.MOST_IDS], room))
         return jobs
 
     def _text_job(self, position: int, request: Request) -> Job:
@@ -248,57 +248,4 @@ class ApiBackend:
         target = request.text[len(context) :] + request.continuation
         read = partial(scoring.read_text, continuation=target, where=f"{self.model} at {self.settings.base_url}")
         body = scoring.echo_body(context + target, False)
-        return partial(_answer, position, body, lambda answer: _reply(read(answer), 0))
-
-
-def _reply(score: scoring.Score, cut: int) -> Reply:
-    return Reply(logprob=score.logprob, greedy=score.greedy, n_tokens=score.tokens, cut=cut)
-
-
-async def _answer(position: int, body: Mapping[str, Any], read: Any, wire: Wire) -> Batch:
-    try:
-        return [(position, await wire.ask(body, read))]
-    except TooLongError as error:
-        return [(position, Reply(error=f"the prompt does not fit into the model's window: {error}"))]
-
-
-async def _probed(wire: Wire) -> Batch:
-    body = scoring.echo_body("One two three four five six.", False)
-    fine = await wire.ask(body, scoring.has_prompt_logprobs)
-    return [(0, Reply(logprob=0.0) if fine else Reply(error="it sent none"))]
-
-
-async def _scored(position: int, context: list[int], target: list[int], room: int, by_id: bool, wire: Wire) -> Batch:
-    if not target:
-        return [(position, Reply(error="the continuation has no tokens"))]
-    if room and len(target) >= room:
-        return [(position, Reply(error=f"the continuation has {len(target)} tokens, the model's window {room + 1}"))]
-    ids = [*context, *target]
-    cut = max(0, len(ids) - room) if room else 0
-    body, length = scoring.echo_body(ids[cut:], by_id), len(ids) - cut
-    return await _answer(
-        position, body, lambda answer: _reply(scoring.read_ids(answer, length, len(target)), cut), wire
-    )
-
-
-async def _chosen(context: tuple[int, ...], asked: list[tuple[int, int]], room: int, wire: Wire) -> Batch:
-    cut = max(0, len(context) - room) if room else 0
-    ids = [token for _, token in asked]
-    body = scoring.choices_body(context[cut:], list(dict.fromkeys(ids)))
-    try:
-        scores = await wire.ask(body, lambda answer: scoring.read_choices(answer, ids))
-    except TooLongError as error:
-        return [(position, Reply(error=f"the prompt does not fit into the model's window: {error}"))
-                for position, _ in asked]  # fmt: skip
-    return [(position, _reply(score, cut)) for (position, _), score in zip(asked, scores, strict=True)]
-
-
-async def _rolled(position: int, pairs: list[tuple[list[int], list[int]]], by_id: bool, wire: Wire) -> Batch:
-    scores = []
-    for context, target in pairs:
-        length, targets = len(context) + len(target), len(target)
-        body = scoring.echo_body([*context, *target], by_id)
-        scores.append(await wire.ask(body, partial(scoring.read_ids, length=length, targets=targets)))
-    logprob = sum(score.logprob for score in scores)
-    greedy = all(score.greedy for score in scores)
-    return [(position, Reply(logprob=logprob, greedy=greedy, n_tokens=sum(score.tokens for score in scores)))]
+        return partial(asking.answer, position, body, lambda answer: asking.scored_reply(read(answer), 0))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from capeval.backends.api.client import open_client, what_it_said
 from capeval.backends.api.messages import Message, continued
-from capeval.backends.api.settings import ApiSettings, without_key
+from capeval.backends.api.settings import ApiSettings, key, without_key
 from capeval.backends.api.tally import count
 from capeval.errors import MissingError, UsageError, not_among
 
@@ -108,7 +108,7 @@ def _post(settings: ApiSettings, url: str, body: dict[str, Any]) -> dict[str, An
 def _asked(settings: ApiSettings, how: str, url: str, needed: bool, **more: Any) -> dict[str, Any]:
     import openai
 
-    client = _client(settings, without_key(settings.base_url))
+    client = _client(settings, key())
     options = {"timeout": min(settings.timeout, _ASKED_SECONDS), "max_retries": 1}
     try:
         found = getattr(client, how)(url, cast_to=object, options=options, **more)
@@ -133,9 +133,9 @@ def _asked(settings: ApiSettings, how: str, url: str, needed: bool, **more: Any)
 
 
 @lru_cache(maxsize=4)
-def _client(settings: ApiSettings, place: str) -> Any:
+def _client(settings: ApiSettings, secret: str) -> Any:
     """One that stays open: long prompts are counted one by one."""
-    del place
+    del secret  # another key, another client
     client = open_client(settings, blocking=True)
     atexit.register(client.close)
     return client
