@@ -37,6 +37,7 @@ Known = frozenset[int]
 """Positions of the requests that are answered already; they take part in how batches are cut and are not asked."""
 
 BACKENDS = {
+    "api": "capeval.backends.api.backend:ApiBackend",
     "hf": "capeval.backends.hf:HfBackend",
     "scripted": "capeval.backends.scripted:ScriptedBackend",
     "vllm": "capeval.backends.vllm.backend:VllmBackend",
@@ -44,7 +45,7 @@ BACKENDS = {
 AUTO = "auto"
 ONE_ENGINE = frozenset({"vllm"})
 """Engines that one process keeps warm for all nodes of a tree: two would not fit into a GPU."""
-_NEEDS = {"hf": ("torch", "transformers", "safetensors"), "vllm": ("vllm",)}
+_NEEDS = {"api": ("openai",), "hf": ("torch", "transformers", "safetensors"), "vllm": ("vllm",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,8 +31,13 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 
 
-def find(model: str, revision: str = "") -> Path:
+def find(model: str, revision: str = "", weights: bool = True) -> Path:
     """The folder of a checkpoint: a local one, or a snapshot that the hub's client fetches (safetensors only).
+
+    Args:
+        model: Folder or hub id.
+        revision: Branch, tag or commit of a hub id.
+        weights: False fetches the tokenizer and the configuration alone.
 
     Raises:
         UsageError: no such folder, and no hub id either.
@@ -49,7 +54,7 @@ def find(model: str, revision: str = "") -> Path:
     beside_a_folder = str(local.parent) != "." and local.parent.is_dir()
     if beside_a_folder or not _HUB_ID.fullmatch(model):
         raise UsageError(f"there is no checkpoint folder {model}")
-    return _fetch(model, revision)
+    return _fetch(model, revision, weights)
 
 
 def check(folder: Path, name: str) -> dict[str, Any]:
@@ -88,10 +93,10 @@ def is_encoder_decoder(config: Mapping[str, Any]) -> bool:
     return bool(config.get("is_encoder_decoder"))
 
 
-def fingerprint(folder: Path) -> str:
+def fingerprint(folder: Path, weights: bool = True) -> str:
     """Digest of weights, configuration, tokenizer and chat template; what else lies in the folder does not count."""
     names = {*TOKENIZER_FILES, *_SETTINGS_FILES}
-    files = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors" or p.name in names)
+    files = sorted(p for p in folder.iterdir() if (weights and p.suffix == ".safetensors") or p.name in names)
     files += sorted((folder / "additional_chat_templates").glob("*.jinja"))
     return digest([[file.name, _content(file)] for file in files])
 
@@ -108,11 +113,11 @@ def _hashed(file: Path, size: int, changed: int) -> str:
     return digest_file(file)
 
 
-def _fetch(model: str, revision: str) -> Path:
+def _fetch(model: str, revision: str, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    patterns = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+    patterns = [*(["*.safetensors"] if weights else []), "*.json", "*.jinja", "*.model", "*.txt"]
     online = hub_answers()
     try:
         found = snapshot_download(

@@ -43,6 +43,8 @@ from capeval.store.runs import Run
 from capeval.store.traces import Trace
 
 FINDINGS, ROWS = 10, 24
+_SPENT = ("sent", "tokens", "cost", "system")
+"""What an engine that is asked over the network tells of itself (`Backend.chosen`)."""
 GRADES = "Grade, before each answer: A seeds and a control, B adjusted p, C unadjusted p, D none of these."
 
 
@@ -130,6 +132,8 @@ def print_run(run: Run, seen: Trace, console: Console) -> None:
     slow = [f"prompts were evaluated one by one, not as a tree: {clean(plain)}"] if plain else []
     for note in (*(note for some in notes for note in some), *_failures(run.records), *slow):
         say(console, (f"! {note}", ""))
+    if spent := [clean(f"{what} {told['engine'][what]}") for what in _SPENT if what in told.get("engine", {})]:
+        say(console, ("; ".join(spent), "dim"))
     _say_rungs(console, seen.rungs)
     _say_calibration(console, seen.calibration)
     _say_abstention(console, seen.abstention)
@@ -148,7 +152,8 @@ def print_prompts(prompts: Sequence[Prompt], console: Console) -> None:
     """Prompts as the engine reads them, special tokens in ⟦ ⟧, then what is scored or how long the answer may be."""
     for prompt in prompts:
         size = sum(piece.tokens for piece in prompt.pieces)
-        about = f"   {clean(prompt.path)}, item {prompt.item}: {size:,} tokens, {prompt.shots} shots, "
+        length = f"{size:,} tokens" if size else "tokens not counted"
+        about = f"   {clean(prompt.path)}, item {prompt.item}: {length}, {prompt.shots} shots, "
         say(console, (clean(prompt.task), "bold"), (about + clean(prompt.presentation), "dim"))
         for place, piece in enumerate(prompt.pieces):
             text = "\n".join(map(clean, piece.text.split("\n")))

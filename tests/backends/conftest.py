@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,19 @@ def bart_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = BartForConditionalGeneration(config)
     model.generation_config.update(forced_bos_token_id=0, forced_eos_token_id=1, num_beams=4)
     return _checkpoint(folder, model, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def served_checkpoint(tiny_checkpoint: Path) -> Iterator[dict[str, str]]:
+    """Options of backend 'api' for a server, over HTTP, of the tiny checkpoint."""
+    from transformers import AutoTokenizer
+
+    from capeval.backends import BackendSettings, open_backend
+    from tests.backends.api.servers import from_checkpoint, serving
+
+    model = open_backend("hf", str(tiny_checkpoint), BackendSettings())
+    with serving(from_checkpoint(model, AutoTokenizer.from_pretrained(tiny_checkpoint))) as server:
+        yield {"base_url": server.url, "tokenizer": str(tiny_checkpoint), "max_model_len": "4096"}
 
 
 def _pairs() -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from capeval.core import Reply, Request
 from capeval.errors import UsageError
 
 ENGINES = {
+    "api": ["served_checkpoint"],
     "scripted": ["parrot"],
     "hf": ["tiny_checkpoint", "t5_checkpoint", "bart_checkpoint"],
     "vllm": ["wide_checkpoint"],
@@ -27,6 +28,8 @@ def _params() -> list[object]:
 @pytest.fixture(params=_params())
 def backend(request: pytest.FixtureRequest) -> Backend:
     name, model = request.param
+    if model == "served_checkpoint":
+        return open_backend(name, "m", BackendSettings(options=request.getfixturevalue(model)))
     model = str(request.getfixturevalue(model)) if model.endswith("_checkpoint") else model
     return open_backend(name, model, BackendSettings(batch_tokens=400))
 
