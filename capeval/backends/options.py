@@ -40,7 +40,7 @@ def read_options(settings: type[_Settings], given: Mapping[str, str], backend: s
     read: dict[str, Any] = {}
     for name, text in given.items():
         if not names:
-            raise UsageError(f"backend '{backend}' has no options of its own: leave --model-args {name}={text} out")
+            raise UsageError(f"backend '{backend}' has no options of its own: leave --model-args {name}=… out")
         if name not in names:
             raise UsageError(f"--model-args of backend '{backend}': {not_among('option', name, names)}")
         try:
