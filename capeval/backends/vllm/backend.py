@@ -141,8 +141,28 @@ class VllmBackend:
 
     def generate(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """See `Backend`."""
+        samplings: list[dict[str, Any]] = []
+        askers: dict[Ask, list[tuple[Writing, Prompt]]] = {}
+        # tasks of different settings are in the engine together: none waits for another's longest answer
         for writing, prompts in writings(self._reading(), requests):
-            yield from self._written(writing, [p for p in prompts if p.position not in known], requests)
+            for prompt in prompts:
+                if prompt.position in known:
+                    continue
+                seed = seed_of(requests[prompt.position]) if writing.sampled else None
+                ask = Ask(tuple(prompt.ids), len(samplings), seed)  # greedy answers to the same tokens are one answer
+                askers.setdefault(ask, []).append((writing, prompt))
+            samplings.append(sampling(writing, self.folder))
+        asks = sorted(askers, key=lambda ask: (ask.prompt, ask.sampling, ask.seed or 0))
+
+        def message(todo: Sequence[int]) -> Write:
+            return Write(tuple(asks[i] for i in todo), tuple(samplings))
+
+        for batch in self._asked(len(asks), message):
+            yield [
+                (prompt.position, writing.reply(ids, len(ids), prompt.cut))
+                for i, ids in batch
+                for writing, prompt in askers[asks[i]]
+            ]
 
     def loglikelihood(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """See `Backend`."""
@@ -176,25 +196,6 @@ class VllmBackend:
                 for i, scores in batch
                 for (logprob, greedy), numbers in zip(scores, askers[contexts[i]].values(), strict=True)
                 for number in numbers
-            ]
-
-    def _written(self, writing: Writing, prompts: Sequence[Prompt], requests: Sequence[Request]) -> Iterator[Batch]:
-        """Greedy answers to the same tokens are one answer."""
-        shared = sampling(writing, self.folder)
-        askers: dict[Ask, list[Prompt]] = {}
-        for prompt in prompts:
-            seed = seed_of(requests[prompt.position]) if writing.sampled else None
-            askers.setdefault(Ask(tuple(prompt.ids), seed), []).append(prompt)
-        asks = sorted(askers, key=lambda ask: (ask.prompt, ask.seed or 0))
-
-        def message(todo: Sequence[int]) -> Write:
-            return Write(tuple(asks[i] for i in todo), shared)
-
-        for batch in self._asked(len(asks), message):
-            yield [
-                (prompt.position, writing.reply(ids, len(ids), prompt.cut))
-                for i, ids in batch
-                for prompt in askers[asks[i]]
             ]
 
     def _asked(self, n: int, message: Callable[[Sequence[int]], Any]) -> Iterator[Sequence[tuple[int, Any]]]:

@@ -189,14 +189,14 @@ class Child:
         from vllm.sampling_params import RequestOutputKind
 
         kind = RequestOutputKind.FINAL_ONLY
-        shared = SamplingParams(output_kind=kind, skip_clone=True, **message.sampling)
+        shared = [SamplingParams(output_kind=kind, skip_clone=True, **sampling) for sampling in message.samplings]
         before = self._counts()
 
         def wants() -> Iterator[tuple[int, Want]]:
             for number, ask in enumerate(message.asks):
-                params = shared
+                params = shared[ask.sampling]
                 if ask.seed is not None:
-                    params = shared.clone()
+                    params = params.clone()
                     params.seed = ask.seed
                 yield number, Want(ask.prompt, params)
 

@@ -60,6 +60,8 @@ class Ask:
     """One answer that is wanted."""
 
     prompt: Ids
+    sampling: int
+    """Which of the message's."""
     seed: int | None = None
 
 
@@ -68,8 +70,8 @@ class Write:
     """Write answers."""
 
     asks: tuple[Ask, ...]
-    sampling: Mapping[str, Any]
-    """Arguments of `vllm.SamplingParams` that all share."""
+    samplings: tuple[Mapping[str, Any], ...]
+    """Arguments of `vllm.SamplingParams`."""
 
 
 @dataclass(frozen=True, slots=True)
