@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from capeval.errors import CapevalError as CapevalError
     from capeval.gating import gate as gate
     from capeval.harness.inventory import data as data
+    from capeval.numerics import noise as noise
     from capeval.pipeline import trace_built as trace_built
     from capeval.planner import plan as plan
     from capeval.recordings import import_records as import_records
@@ -42,6 +43,7 @@ _DOORS = {
     "import_records": "capeval.recordings",
     "load_run": "capeval.store.runs",
     "load_trace": "capeval.store.traces",
+    "noise": "capeval.numerics",
     "plan": "capeval.planner",
     "read_chains": "capeval.rereading",
     "run": "capeval.runner",

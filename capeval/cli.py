@@ -6,7 +6,6 @@ Exit codes: 0 pass · 1 regression · 2 usage or bad file · 3 something missing
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from capeval import __version__
+from capeval.cli_noise import noise
+from capeval.cli_options import asking_options, assignments, console, json_flag, noise_files, out_folder, print_json
 from capeval.errors import EXIT_USAGE, CapevalError, UsageError, unknown
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from capeval.core import Stage
     from capeval.store.runs import Run
     from capeval.store.traces import Trace
@@ -81,55 +80,20 @@ def cli() -> None:
     """
 
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines on stdout.")
-
-
-def _model_args(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    del context, parameter
-    pairs = tuple(pair for value in values for pair in value.split(",") if pair.strip())
-    return _assignments(pairs, "--model-args", "KEY=VALUE,…")
-
-
-def _asking(command: Any) -> Any:
-    """The options of every verb that asks a model."""
-    options = (
-        click.option("--limit", type=click.IntRange(min=1), help="Only the first N items of every task file."),
-        click.option("--backend", default="auto", show_default=True,
-                     help="Engine; auto: vllm on a GPU, else hf. `capeval list backends`."),
-        click.option("--device", default="", help="cpu, cuda, cuda:1 …; chosen by default."),
-        click.option("--dtype", default="", help="float32, bfloat16 …; float32 on CPU by default."),
-        click.option("--chat", is_flag=True, help="Ask through the checkpoint's chat template."),
-        click.option("--system", default="", help="System prompt; without --chat it stands before the text."),
-        click.option("--shots-as", type=click.Choice(["turns", "text"]), default="turns", show_default=True,
-                     help="With --chat: each example its own turn, or all in the question."),
-        click.option("--batch-tokens", type=click.IntRange(min=0), default=0,
-                     help="Tokens per batch; chosen for model and machine by default."),
-        click.option("--model-args", multiple=True, metavar="KEY=VALUE,…", callback=_model_args,
-                     help="What the backend alone understands: max_model_len=4096, base_url=…"),
-        click.option("--seed", default=0, show_default=True, help="Seed of sampled answers."),
-    )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-_out = click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.")
-
-
 @cli.command()
 @click.option("--model", required=True, help="Checkpoint folder (safetensors) or hub id.")
 @click.option("--suite", required=True, help="Suite name, or a suite file. `capeval list suites`.")
 @click.option("--node", default="", help="Name of the node; the checkpoint's folder name by default.")
 @click.option("--revision", default="", help="Branch, tag or commit of a hub id.")
-@_asking
+@asking_options
 @click.option(
     "--show",
     type=click.IntRange(min=1),
     metavar="N",
     help="Print the first N prompts of every task file as the model reads them, and stop.",
 )
-@_out
-@_json
+@out_folder
+@json_flag
 def run(*, model: str, suite: str, show: int | None, as_json: bool, **options: Any) -> None:
     """Evaluate one checkpoint: table, run folder with report.html.
 
@@ -150,9 +114,9 @@ def run(*, model: str, suite: str, show: int | None, as_json: bool, **options: A
     if show:
         prompts = prompts_of(model, suite, show, options=RunOptions(**options))
         if as_json:
-            _print_json({"prompts": [asdict(prompt) for prompt in prompts]})
+            print_json({"prompts": [asdict(prompt) for prompt in prompts]})
         else:
-            print_prompts(prompts, _console())
+            print_prompts(prompts, console())
         return
     done = evaluate(model, suite, options=RunOptions(progress=not as_json, **options))
     seen = inspect(done)
@@ -160,10 +124,13 @@ def run(*, model: str, suite: str, show: int | None, as_json: bool, **options: A
     page = write_report(seen, folder)
     if as_json:
         tables = {"scores": seen.scores, "contrasts": seen.effects}
-        _print_json({"node": done.node, "report": str(page), "manifest": dict(done.manifest)} | tables)
+        print_json({"node": done.node, "report": str(page), "manifest": dict(done.manifest)} | tables)
     else:
-        print_run(done, seen, _console())
+        print_run(done, seen, console())
         click.echo(f"run: {folder}   report: {page}")
+
+
+cli.add_command(noise)
 
 
 def _building(command: Any) -> Any:
@@ -188,7 +155,7 @@ def _building(command: Any) -> Any:
 @click.option("--node", "nodes", multiple=True, help="Only this node and what it needs; repeatable.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Train so many replicas.")
 @_building
-@_json
+@json_flag
 def train(*, tree: str, nodes: tuple[str, ...], seeds: int, as_json: bool, **building: Any) -> None:
     """Train the nodes of a tree that are not built yet.
 
@@ -211,7 +178,7 @@ def train(*, tree: str, nodes: tuple[str, ...], seeds: int, as_json: bool, **bui
             made = build(tree, replace(options, seed=replica), watch=watch)
             found += [{"node": node, "replica": replica, "folder": str(folder)} for node, folder in made.items()]
     if as_json:
-        _print_json({"nodes": found})
+        print_json({"nodes": found})
     for one in () if as_json else found:
         again = f" (replica {one['replica']})" if one["replica"] else ""
         click.echo(f"{one['node']}{again}: {one['folder']}")
@@ -222,7 +189,7 @@ def _build_options(building: dict[str, Any]) -> Any:
 
     from capeval.builder import BuildOptions
 
-    given = _assignments(building.pop("changes"), "--set", "NODE.FIELD=VALUE")
+    given = assignments(building.pop("changes"), "--set", "NODE.FIELD=VALUE")
     overrides = {}
     for key, value in given.items():
         try:
@@ -247,12 +214,12 @@ def _build_options(building: dict[str, Any]) -> Any:
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Train and ask so many replicas."
 )
-@_asking
+@asking_options
 @_building
 @click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True)
 @click.option("--claims", type=click.Path(path_type=Path), help="A file of your own claims, instead of those shipped.")
 @click.option("--elicit", is_flag=True, help="Ask parents again, in other settings, what their children newly solve.")
-@_json
+@json_flag
 def trace(
     *, tree: str, out: Path | None, suite: str, checkpoints: tuple[str, ...], as_json: bool, **asking: Any
 ) -> None:
@@ -278,7 +245,7 @@ def trace(
     from capeval.tracer import TraceOptions
     from capeval.tracer import trace as trace_tree
 
-    given = _assignments(checkpoints, "--checkpoint", "NODE=PATH")
+    given = assignments(checkpoints, "--checkpoint", "NODE=PATH")
     building = {key: asking.pop(key) for key in ("scale", "changes", "replica", "models", "workers")}
     seeds = asking.pop("seeds")
 
@@ -315,9 +282,9 @@ def trace(
     folder = save_trace(found, place)
     page = write_report(found, folder)
     if as_json:
-        _print_json(found.summary() | {"folder": str(folder), "report": str(page)})
+        print_json(found.summary() | {"folder": str(folder), "report": str(page)})
     else:
-        print_trace(found, _console())
+        print_trace(found, console())
         if cost := found.provenance.get("cost"):
             known = cost["answers"] - cost["asked"]
             of = f" (without {known:,} of {cost['answers']:,} answers, which were in the journal)" if known else ""
@@ -337,11 +304,10 @@ def _trace_name(tree: str, *, scale: str, replica: int) -> str:
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option("--allow-different-shots", is_flag=True, help="Pair items although the examples shown differ.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write a table for a pull request here.")
-@_out
-@_json
-def compare(
-    a: Path, b: Path, allow_different_shots: bool, markdown: Path | None, out: Path | None, as_json: bool
-) -> None:
+@noise_files
+@out_folder
+@json_flag
+def compare(*, a: Path, b: Path, markdown: Path | None, out: Path | None, as_json: bool, **more: Any) -> None:
     """Paired difference B − A of two run folders.
 
     \b
@@ -353,15 +319,15 @@ def compare(
     from capeval.store.files import write_text
     from capeval.tracer import compare as compare_runs
 
-    found = compare_runs(a, b, allow_different_shots=allow_different_shots)
+    found = compare_runs(a, b, **more)
     if out:
         _save(found, out)
     if markdown:
         write_text(markdown, markdown_effects(found.effects))
     if as_json:
-        _print_json(found.summary())
+        print_json(found.summary())
     else:
-        print_effects(found.effects, _console())
+        print_effects(found.effects, console())
 
 
 @cli.command()
@@ -375,7 +341,8 @@ def compare(
 @click.option("--allow-different-shots", is_flag=True, help="Pair items although the examples shown differ.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write a summary for a pull request here.")
-@_json
+@noise_files
+@json_flag
 def gate(baseline: Path, candidate: Path, junit: Path | None, markdown: Path | None, as_json: bool, **more: Any) -> int:
     """Did the candidate lose something? Exit 0 pass, 1 regression, 4 can't tell.
 
@@ -398,9 +365,9 @@ def gate(baseline: Path, candidate: Path, junit: Path | None, markdown: Path | N
     rows = [{"rule": v.rule, "status": v.status, "reason": v.reason, "effect": v.effect} for v in verdicts]
     try:
         if as_json:
-            _print_json({"status": status, "verdicts": rows})
+            print_json({"status": status, "verdicts": rows})
         else:
-            print_gate(verdicts, _console())
+            print_gate(verdicts, console())
     except BrokenPipeError:  # the verdict stands, whoever listens
         _forget_stdout()
     return EXIT_CODES[status]
@@ -435,7 +402,7 @@ def gate(baseline: Path, candidate: Path, junit: Path | None, markdown: Path | N
 @click.option("--licence", default="", help="Licence of the outputs, kept in the manifest.")
 @click.option("--source", default="", help="Where the outputs come from, kept in the manifest.")
 @click.option("--numbers-only", is_flag=True, help="Keep no text, for outputs that must not be copied.")
-@_json
+@json_flag
 def import_(path: Path, out: Path | None, mapping: str, filter_: str, numbers_only: bool, **more: Any) -> None:
     """Bring in outputs that already exist; they become a run like any other.
 
@@ -450,7 +417,7 @@ def import_(path: Path, out: Path | None, mapping: str, filter_: str, numbers_on
     from capeval.tracer import inspect
 
     as_json = more.pop("as_json")
-    fields = _assignments(tuple(filter(None, mapping.split(","))), "--map", "FIELD=COLUMN")
+    fields = assignments(tuple(filter(None, mapping.split(","))), "--map", "FIELD=COLUMN")
     options = ImportOptions(mapping=fields, filter=filter_, keep_text=not numbers_only, **more)
     done = import_records(path, options=options)
     seen = inspect(done)
@@ -458,15 +425,15 @@ def import_(path: Path, out: Path | None, mapping: str, filter_: str, numbers_on
     refuse_foreign(folder, node=done.node, uri="")
     save_run(done, folder)
     if as_json:
-        _print_json({"node": done.node, "folder": str(folder), "scores": seen.scores})
+        print_json({"node": done.node, "folder": str(folder), "scores": seen.scores})
     else:
-        print_run(done, seen, _console())
+        print_run(done, seen, console())
         click.echo(f"run: {folder}")
 
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@_json
+@json_flag
 def report(folder: Path, as_json: bool) -> None:
     """Rebuild report.html from a stored trace; needs no torch.
 
@@ -478,7 +445,7 @@ def report(folder: Path, as_json: bool) -> None:
 
     page = write_report(load_trace(folder), folder)
     if as_json:
-        _print_json({"report": str(page)})
+        print_json({"report": str(page)})
     else:
         click.echo(f"report: {page}")
 
@@ -489,7 +456,7 @@ def report(folder: Path, as_json: bool) -> None:
 @click.option("--claim", default="", help="Only this claim, with all that it rests on.")
 @click.option("--claims", "file", type=click.Path(path_type=Path), help="A file of your own claims.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write tables for a document here.")
-@_json
+@json_flag
 def claims_(
     tree: str, folder: Path | None, claim: str, file: Path | None, markdown: Path | None, as_json: bool
 ) -> None:
@@ -513,9 +480,9 @@ def claims_(
     if markdown:
         write_text(markdown, markdown_claims(table, tree=tree))
     if as_json:
-        _print_json({"tree": tree, "claims": table[table["claim"] == claim] if claim else table})
+        print_json({"tree": tree, "claims": table[table["claim"] == claim] if claim else table})
     else:
-        print_claims(table, _console(), claim=claim)
+        print_claims(table, console(), claim=claim)
 
 
 @cli.command()
@@ -536,7 +503,7 @@ def claims_(
     show_default=True,
     help="Tests that share alpha: Holm asks alpha / N of the first.",
 )
-@_json
+@json_flag
 def plan(tree: str, folder: Path | None, effect: float | None, as_json: bool, **aim: Any) -> None:
     """What a tree lacks to be sure: branches, items, training seeds.
 
@@ -554,15 +521,15 @@ def plan(tree: str, folder: Path | None, effect: float | None, as_json: bool, **
 
     table = make_plan(tree, folder, Aim(effect=effect / 100 if effect else None, **aim))
     if as_json:
-        _print_json({"tree": tree, "plan": table})
+        print_json({"tree": tree, "plan": table})
     else:
-        print_plan(table, _console())
+        print_plan(table, console())
 
 
 @cli.command(name="list")
 @click.argument("what", type=click.Choice(["suites", "tasks", "trees", "backends", "scorers", "claims"]))
 @click.option("--suite", default="", help="With tasks: those of one suite.")
-@_json
+@json_flag
 def list_(what: str, suite: str, as_json: bool) -> None:
     """Show what there is: suites, tasks, trees, backends, scorers, claims.
 
@@ -578,17 +545,17 @@ def list_(what: str, suite: str, as_json: bool) -> None:
         raise UsageError(f"--suite is of `capeval list tasks`; {what} have none")
     rows = tasks(suite) if suite else catalogue(what)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     elif what == "tasks":  # what a terminal has room for; tasks/README.md and --json have all
         hidden = {"margin", "citation", "suite" if suite else ""}
-        print_table([{key: row[key] for key in row if key not in hidden} for row in rows], _console())
+        print_table([{key: row[key] for key in row if key not in hidden} for row in rows], console())
     else:
-        print_table(rows, _console())
+        print_table(rows, console())
 
 
 @cli.command()
 @click.argument("name", default="")
-@_json
+@json_flag
 def data(name: str, as_json: bool) -> int:
     """Which data sets are here, where, and how many items; or how to get them.
 
@@ -602,12 +569,12 @@ def data(name: str, as_json: bool) -> int:
 
     found = look(name)
     if as_json:
-        _print_json([one.summary() for one in found])
+        print_json([one.summary() for one in found])
     elif name:
         for one in found:
-            print_data_set(one, _console())
+            print_data_set(one, console())
     else:
-        print_data_sets(found, _console())
+        print_data_sets(found, console())
     if not name or any(one.state in ("mirror", "hub cache") for one in found):
         return EXIT_PASS
     return EXIT_USAGE if any(one.state == "malformed" for one in found) else EXIT_MISSING
@@ -615,7 +582,7 @@ def data(name: str, as_json: bool) -> int:
 
 @cli.command()
 @click.option("--model", default="", metavar="CKPT", help="Also load this checkpoint and say what is chosen for it.")
-@_json
+@json_flag
 def doctor(model: str, as_json: bool) -> None:
     """What this machine can run, what is missing, and what the engine chooses.
 
@@ -630,7 +597,7 @@ def doctor(model: str, as_json: bool) -> None:
 
     checks = examine(model)
     if as_json:
-        _print_json([asdict(check) for check in checks])
+        print_json([asdict(check) for check in checks])
         return
     for check in checks:
         remedy = "" if check.ok or not check.remedy else f"  → {check.remedy}"
@@ -644,28 +611,6 @@ def _save(found: Trace, folder: Path) -> None:
     click.echo(f"report: {write_report(found, save_trace(found, folder))}", err=True)
 
 
-def _assignments(pairs: tuple[str, ...], option: str, form: str) -> dict[str, str]:
-    found = {}
-    for pair in pairs:
-        name, equals, value = (part.strip() for part in pair.partition("="))
-        if not equals or not name or not value:
-            raise UsageError(f"{option} takes {form}, not '{pair}'")
-        found[name] = value
-    return found
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    class Patient(Console):
-        """rich exits with 1 when a pipe closes, which would mean regression here."""
-
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
-
-    return Patient(soft_wrap=False, highlight=False)
-
-
 def _complain(message: str) -> None:
     """One message on stderr; when nobody reads that either, the exit code still tells."""
     try:
@@ -677,9 +622,3 @@ def _complain(message: str) -> None:
 def _forget_stdout() -> None:
     """Nobody reads it any more: what is left goes nowhere, without a second error when Python ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _print_json(value: Any) -> None:
-    from capeval.store.files import finite, frames_as_rows
-
-    click.echo(json.dumps(finite(frames_as_rows(value)), indent=2, ensure_ascii=False, allow_nan=False))

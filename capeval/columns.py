@@ -90,6 +90,9 @@ EFFECT_COLUMNS: dict[str, str] = {
     "seed_share": "of the variance of one run's delta, the share that is the training run's own; missing with one",
     "delta_completers": "delta on the items that no end left truncated, unextracted, refused or empty",
     "n_completers": "how many these are",
+    "noise": "what numerics alone do to these scores (`capeval noise`), in words; '' where it was not measured",
+    "noise_share": "share of items that flip by numerics alone, or missing",
+    "noise_high": "upper end of its exact 95 % interval",
 }
 """Columns of the effect ledger; the first nineteen are the stable interface of summary.json."""
 

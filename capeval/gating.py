@@ -41,6 +41,8 @@ class GateOptions:
     strict: bool = False
     """Fail on any loss that is certain, also one inside the margin."""
     allow_different_shots: bool = False
+    noise: tuple[str | Path, ...] = ()
+    """Noise floors to show beside every rule; those beside the runs by default. They change no verdict."""
 
 
 def gate(baseline: Run | str | Path, candidate: Run | str | Path, options: GateOptions | None = None) -> list[Verdict]:
@@ -56,8 +58,11 @@ def gate(baseline: Run | str | Path, candidate: Run | str | Path, options: GateO
     options = options or GateOptions()
     if options.margin is not None and not SMALLEST_MARGIN <= options.margin < 1:
         raise UsageError(f"--margin must lie between {SMALLEST_MARGIN} and 1 (0.02 = 2 points); it is {options.margin}")
-    a, b = (run if isinstance(run, Run) else load_run(run) for run in (baseline, candidate))
-    effects = compare(a, b, allow_different_shots=options.allow_different_shots, alpha=options.alpha).effects
+    asked = baseline if isinstance(baseline, Run) else load_run(baseline)
+    effects = compare(
+        baseline, candidate, allow_different_shots=options.allow_different_shots, alpha=options.alpha,
+        noise=options.noise,
+    ).effects  # fmt: skip
     rules = effects[(effects["kind"] == "edge") & (effects["orientation"] != "none")]
     # a subset's items are the task's own, and so are a summary's settings: judging both would count them twice
     rules = rules[~rules["setting"].isin(list(SUMMARIES))]
@@ -66,7 +71,7 @@ def gate(baseline: Run | str | Path, candidate: Run | str | Path, options: GateO
         raise PairingError("the two runs share no task with a better end; there is nothing to gate")
     adjusted = holm([row["p"] if _readable(row) else float("nan") for row in rows])
     judged = [_verdict(row | {"p_adjusted": p}, options) for row, p in zip(rows, adjusted, strict=True)]
-    return judged + _unasked(a, {(row["task"], row["setting"]) for row in rows})
+    return judged + _unasked(asked, {(row["task"], row["setting"]) for row in rows})
 
 
 def _unasked(baseline: Run, judged: set[tuple[str, str]]) -> list[Verdict]:
@@ -118,6 +123,8 @@ def _reason(row: dict[str, Any], status: Status, alpha: float) -> str:
     )
     if row["confounds"]:
         text += f"; confounded: {row['confounds']}"
+    if row["noise"]:
+        text += f"; {row['noise']}"
     if status != "inconclusive":
         return text
     needed = items_needed(row["se"], int(row["n"]), row["margin"], alpha=alpha)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import platform
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,6 +66,8 @@ class RunOptions:
     """What the backend alone understands, as text: max_model_len, base_url …"""
     seed: int = 0
     """Of sampled answers."""
+    order: int = 0
+    """Seed of the order in which the engine is given its requests; 0: the suite's order. It should change no answer."""
     progress: bool = False
     """Show rate and time left on stderr, when that is a terminal."""
     watch: Callable[[int, int], None] | None = None
@@ -103,7 +106,7 @@ def run(
     what = suite if isinstance(suite, Suite) else load_suite(suite)
     backend = open_model(model, options)
     node = options.node or node_name(model)
-    folder = options.out or RUNS / f"{folder_name(node)}-{folder_name(what.name)}{_how(options)}"
+    folder = options.out or RUNS / f"{folder_name(node)}-{folder_name(what.name)}{how(options)}"
     refuse_foreign(folder, node=node, uri=backend.uri)
     with _folder(folder):
         built = _built(what, backend, options, items)
@@ -130,7 +133,7 @@ def run(
     return done
 
 
-def _how(options: RunOptions) -> str:
+def how(options: RunOptions) -> str:
     """What a folder's name adds for a node that is asked otherwise: no way of asking replaces another's run."""
     parts = [
         folder_name(options.revision) if options.revision and not options.node else "",
@@ -241,6 +244,8 @@ def answers_to(
     with _progress(len(by_key), reused, options) as count, journal.keeping() as keep:
         for kind in _KINDS:
             names = [key for key, request in by_key.items() if request.kind == kind]
+            if options.order:
+                random.Random(options.order).shuffle(names)
             answered = frozenset(i for i, key in enumerate(names) if key not in todo)
             if len(answered) == len(names):
                 continue

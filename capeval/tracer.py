@@ -7,7 +7,7 @@ capeval compare runs/base-cot runs/sft-cot                  # two runs are a tre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ import pandas as pd
 from capeval import elicit, rereading, runner
 from capeval.assembly import SEED, Elicited, assemble
 from capeval.attribution.effects import ALPHA
+from capeval.attribution.noise import with_noise
 from capeval.attribution.pairing import cells
 from capeval.core import Cell, Contrast, Link, Stage, TaskSpec, Tree
 from capeval.digest import digest_file
 from capeval.elicit import Items
 from capeval.errors import MissingError, PairingError, UsageError, unknown
 from capeval.literature import load_claims
+from capeval.store.noise import NoiseFloor, asked_as, engine_of, find_floors, load_floor
 from capeval.store.provenance import made_with
 from capeval.store.runs import Run, as_records, load_node_records, load_run, with_node
 from capeval.store.traces import Trace, load_trace
@@ -152,10 +154,23 @@ def trace_runs(
         pd.concat([with_node(run.records, node) for node, run in replica.items()], ignore_index=True)
         for replica in replicas
     ]
-    return assemble(
+    found = assemble(
         tree, records, alpha=options.alpha, seed=options.seed, replicas=others,
         claims=load_claims(options.claims), elicited=elicited, provenance=provenance,
     )  # fmt: skip
+    return _beside_noise(found, runs, find_floors(_folders(runs.values())))
+
+
+def _beside_noise(found: Trace, runs: Mapping[str, Run], floors: Sequence[NoiseFloor]) -> Trace:
+    """The trace with what numerics alone do beside its effects."""
+    asked = {node: asked_as(run.manifest, node) for node, run in runs.items()}
+    return replace(found, effects=with_noise(found.effects, asked, floors))
+
+
+def _folders(runs: Iterable[Run | str | Path]) -> list[Path]:
+    """Where runs lie: the path that was given, or where a run was written."""
+    places = [str(run.manifest.get("folder") or "") if isinstance(run, Run) else str(run) for run in runs]
+    return [Path(place) for place in places if place]
 
 
 def _records(tree: Tree, runs: Mapping[str, Run]) -> pd.DataFrame:
@@ -214,7 +229,7 @@ def tree_of_runs(runs: Mapping[str, Run], *, name: str, allow_different_shots: b
     notes = {
         f"{root} -> {n}": {
             "allow_different_shots": allow_different_shots,
-            "confounds": _begun_otherwise(runs[root], runs[n]),
+            "confounds": _asked_otherwise(runs[root], runs[n]),
         }
         for n in others
     }
@@ -225,6 +240,15 @@ def tree_of_runs(runs: Mapping[str, Run], *, name: str, allow_different_shots: b
         tasks=tuple(specs.values()),
         edge_notes=notes,
     )
+
+
+def _asked_otherwise(parent: Run, child: Run) -> list[str]:
+    """What else differs between two runs: how their prompts begin, and the engine, dtype and device that answered."""
+    ends = [engine_of(asked_as(run.manifest).numerics) for run in (parent, child)]
+    keys = dict.fromkeys(key for end in ends for key in end) if all(ends) else ()
+    told = [f"{key}: {a or 'default'} against {b or 'default'}" for key in keys
+            if (a := ends[0].get(key, "")) != (b := ends[1].get(key, ""))]  # fmt: skip
+    return _begun_otherwise(parent, child) + told
 
 
 def _begun_otherwise(parent: Run, child: Run) -> list[str]:
@@ -301,7 +325,12 @@ def inspect(run: Run, *, alpha: float = ALPHA) -> Trace:
 
 
 def compare(
-    a: Run | str | Path, b: Run | str | Path, *, allow_different_shots: bool = False, alpha: float = ALPHA
+    a: Run | str | Path,
+    b: Run | str | Path,
+    *,
+    allow_different_shots: bool = False,
+    alpha: float = ALPHA,
+    noise: Sequence[str | Path] = (),
 ) -> Trace:
     """Paired difference b − a of two runs, as a trace with one edge.
 
@@ -310,8 +339,10 @@ def compare(
         b: Likewise.
         allow_different_shots: Pair items although the examples shown differ; the effects are marked.
         alpha: Level of the answers; the equivalence interval is the 1 − 2α one.
+        noise: Noise floors (`capeval noise`) to show beside the effects; those in `noise/` beside the runs by default.
 
     Raises:
+        UsageError, BadFileError: a noise floor that is not there, or damaged.
         PairingError: no common items, different metrics, or different shots that were not allowed.
     """
     runs = [run if isinstance(run, Run) else load_run(run) for run in (a, b)]
@@ -322,6 +353,7 @@ def compare(
     tree = tree_of_runs(by_name, name=" → ".join(names), allow_different_shots=allow_different_shots)
     records = pd.concat([with_node(run.records, name) for name, run in by_name.items()], ignore_index=True)
     provenance = _versions() | {"runs": {n: _run_digest(r) for n, r in by_name.items()}}
+    floors = [load_floor(place) for place in noise] if noise else find_floors(_folders((a, b)))
     found = assemble(tree, records, alpha=alpha, provenance=provenance)
     edges = found.effects[found.effects["kind"] == "edge"]
     if (edges["reason"] == "different shots").any():
@@ -335,7 +367,7 @@ def compare(
             f"{names[0]} and {names[1]} share no scored items: {_asked(runs[0])} against {_asked(runs[1])}. "
             "Run both with the same suite and --limit."
         )
-    return found
+    return _beside_noise(found, by_name, floors)
 
 
 def _asked(run: Run) -> str:
@@ -416,7 +448,7 @@ def _with_tasks(tree: Tree, runs: Mapping[str, Run]) -> Tree:
         parent, child = runs.get(stage.parent or ""), runs.get(stage.name)
         if parent and child:
             note = notes.setdefault(f"{stage.parent} -> {stage.name}", {})
-            found = _begun_otherwise(parent, child)
+            found = _asked_otherwise(parent, child)
             note["confounds"] = [*note.get("confounds", ()), *found]
     return replace(tree, tasks=tasks, contrasts=(*tree.contrasts, *ran.contrasts), edge_notes=notes)
 

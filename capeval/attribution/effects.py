@@ -98,6 +98,7 @@ def _head(tree: Tree, contrast: Contrast, spec: TaskSpec, task: str, setting: st
         "capability": spec.capability, "task": task, "setting": setting,
         "orientation": spec.orientation, "metric": spec.metric, "unit": spec.unit, "margin": spec.margin,
         "family": FAMILIES.get(contrast.kind, "tasks"), "certainty": _certainty(tree, contrast), "reason": "",
+        "noise": "",
     }  # fmt: skip
 
 

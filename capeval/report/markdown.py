@@ -32,6 +32,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]|~#])")
 def markdown_effects(frame: pd.DataFrame) -> str:
     """The ledger's rows as a table, most telling first; columns of `columns.EFFECT_COLUMNS`."""
     head = ["contrast", "task · setting", "n", "scores", "difference [95 %]", "p adj.", "grade", "answer"]
+    noisy = bool((frame["noise"] != "").any())
     rows = []
     for row in ranked(frame).to_dict("records"):
         other = beyond(row)  # type: ignore[arg-type]
@@ -39,8 +40,8 @@ def markdown_effects(frame: pd.DataFrame) -> str:
         answer = answer_text(row) + (f", confounded: {row['confounds']}" if row["confounds"] else "")
         cells = [str(row["contrast"]), task_name(row), count_text(row), scores_text(row), difference,
                  short_p(row["p_adjusted"]), str(row["grade"]), answer]  # fmt: skip
-        rows.append([escape(cell) for cell in cells])
-    return table_of(head, "llrrrrll", rows)
+        rows.append([escape(cell) for cell in [*cells, *([str(row["noise"])] if noisy else [])]])
+    return table_of([*head, *(["noise"] if noisy else [])], "llrrrrll" + "l" * noisy, rows)
 
 
 def markdown_gate(verdicts: Sequence[Verdict]) -> str:

@@ -252,13 +252,15 @@ def _finding(row: Mapping[Any, Any]) -> list[tuple[str, str]]:
 
 
 def _effects(console: Console, effects: pd.DataFrame, widths: Sequence[int] = ()) -> None:
-    """A line for every row, and a second one where another interval stands beside."""
+    """A line for every row, and one more where another interval or what numerics do stands beside."""
     rows = effects.to_dict("records")
     size = widths or widths_of(_effect_cells(row) for row in rows)
     for row in rows:
         lines(console, [_effect_cells(row)], align="lrrlrll", widths=size)
         if other := beyond(row):  # type: ignore[arg-type]
             say(console, (f"      {other}", "dim"))
+        if row["noise"]:
+            say(console, (f"      {clean(row['noise'])}", "dim"))
 
 
 def _say_confounds(console: Console, effects: pd.DataFrame) -> None:

@@ -72,6 +72,33 @@ def wilson_at(successes: float, n: float, z: float) -> Interval:
     return Interval(low, high)
 
 
+def clopper_pearson(successes: int, n: int, level: float = 0.95) -> Interval:
+    """Exact interval of a rate (Clopper & Pearson 1934, Biometrika 26:404): coverage is never below the level.
+
+    For rare events, where Wilson's falls short of its level. With none in n its upper end is 1 − ((1 − level)/2)^(1/n);
+    the rule of three, 3/n, is the one-sided 95 % end of the same (Hanley & Lippman-Hand 1983, JAMA 249:1743).
+
+    Args:
+        successes: How often it happened.
+        n: Items.
+        level: Confidence, between 0 and 1.
+
+    Returns:
+        The interval; NaN for n = 0.
+
+    Raises:
+        ValueError: for successes outside 0..n.
+    """
+    if n == 0:
+        return UNKNOWN
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes among {n} items")
+    tail = (1 - level) / 2
+    low = float(special.betaincinv(successes, n - successes + 1, tail)) if successes else 0.0
+    high = float(special.betaincinv(successes + 1, n - successes, 1 - tail)) if successes < n else 1.0
+    return Interval(low, high)
+
+
 def constant_interval(value: float, n: int, level: float, bounds: tuple[float, float]) -> Interval:
     """Interval of a bounded mean whose n observations are all equal, where a standard error would say 0.
 

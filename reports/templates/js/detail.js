@@ -28,6 +28,7 @@ function evidence(row) {
     ["Scorer", task.scorer],
     ["Why it can't be told", row.reason === "negligible" ? "" : row.reason],
     ["Confounds", row.confounds || "none recorded"],
+    ["Noise floor", row.noise],
     ...effectSources(row),
     ["Task's source", [task.source, task.licence].filter(Boolean).join("; ")],
     ["Note on the task", task.note],

@@ -99,7 +99,7 @@ function openRow(id) {
   place.querySelector(".open-row").focus({ preventScroll: true });
 }
 
-const EXPORTED = ["kind", "contrast", "parent", "child", "capability", "task", "setting", "n", "dropped", "gained", "lost", "delta", "low", "high", "p", "p_adjusted", "mde", "answer", "confounds", "label", "reason", "metric", "unit", "margin", "parent_score", "child_score", "n_needed", "method", "sentence", "grade", "grade_reason", "seeds", "seed_delta", "seed_low", "seed_high", "delta_completers", "n_completers"];
+const EXPORTED = ["kind", "contrast", "parent", "child", "capability", "task", "setting", "n", "dropped", "gained", "lost", "delta", "low", "high", "p", "p_adjusted", "mde", "answer", "confounds", "label", "reason", "metric", "unit", "margin", "parent_score", "child_score", "n_needed", "method", "sentence", "grade", "grade_reason", "seeds", "seed_delta", "seed_low", "seed_high", "delta_completers", "n_completers", "noise", "noise_share", "noise_high"];
 
 function exportRows(format) {
   const rows = filtered(STATE).map((row) => Object.fromEntries(EXPORTED.map((name) => [name, row[name] ?? null])));
