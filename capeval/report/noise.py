@@ -63,10 +63,8 @@ def _floor(one: Noise) -> str:
     if not one.n:
         return "no item has a score in both"
     if not one.binary:
-        moved = number(abs(one.mean_difference), one.unit)
-        return (
-            f"the mean moves by {moved} {clean(one.unit)} ({clean(one.variant)}, n = {one.n:,}); such scores don't flip"
-        )
+        moved = f"{moved_text(abs(one.mean_difference), one.unit)} {clean(one.unit)}"
+        return f"the mean moves by {moved} ({clean(one.variant)}, n = {one.n:,}); such scores don't flip"
     if not one.differ:
         return f"no flip in {one.n:,} items: at most {100 * one.high:.1f} % flip (exact 95 % interval)"
     uneven = f", and not evenly ({short_p(one.p)})" if one.p <= 0.05 else ""
