@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,13 @@ from capeval.attribution.pairing import cells
 from capeval.attribution.sentences import amount
 from capeval.attribution.summaries import spec_in, with_summaries
 from capeval.core import TaskSpec, Tree
+from capeval.stats.multiplicity import holm
 from capeval.stats.repeats import flips, within_repeats
 from capeval.store.noise import AskedAs, Noise, NoiseFloor, engine_of, size
 
 _KEYS = ["task", "setting", "item", "sample"]
 ALPHA = 0.05
-"""Below it flips are said to go one way."""
+"""Of `Noise.p_adjusted`: below it flips are said to go one way."""
 
 
 def measure(reference: pd.DataFrame, variant: pd.DataFrame, tasks: Sequence[TaskSpec], name: str) -> list[Noise]:
@@ -54,15 +55,17 @@ def measure(reference: pd.DataFrame, variant: pd.DataFrame, tasks: Sequence[Task
         same = (responses["task"] == whole) & (responses["setting"] == setting)
         said = responses[same & responses["item"].isin(a[key].index)]
         found.append(_noise(a[key], b[key], spec_in(specs[whole], setting), said, (name, task, setting)))
-    order = list(a)
-    return sorted(found, key=lambda one: order.index(("", one.task, one.setting)))
+    place = {key[1:]: number for number, key in enumerate(a)}
+    found.sort(key=lambda one: place[one.task, one.setting])
+    adjusted = holm([one.p for one in found])
+    return [replace(one, p_adjusted=float(p)) for one, p in zip(found, adjusted, strict=True)]
 
 
 def _noise(
     a: pd.DataFrame, b: pd.DataFrame, spec: TaskSpec, said: pd.DataFrame, names: tuple[str, str, str]
 ) -> Noise:  # fmt: skip
     variant, task, setting = names
-    scores = a[["score"]].join(b[["score"]], lsuffix="_a", rsuffix="_b", how="inner").dropna().to_numpy(float)
+    scores = pd.concat({"a": a["score"], "b": b["score"]}, axis=1, join="inner").dropna().to_numpy(float)
     first, second = scores[:, 0], scores[:, 1]
     d = second - first
     up, down = int((d > 0).sum()), int((d < 0).sum())
@@ -76,7 +79,7 @@ def _noise(
         better=down if spec.orientation == "lower" else up,
         worse=up if spec.orientation == "lower" else down,
         share=flipped.share if flipped else nan, low=flipped.low if flipped else nan,
-        high=flipped.high if flipped else nan, p=flipped.p if flipped else nan,
+        high=flipped.high if flipped else nan, p=flipped.p if flipped else nan, p_adjusted=nan,
         mean_difference=float(d.mean()) if len(d) else nan,
         largest_difference=float(np.abs(d).max()) if len(d) else nan,
         n_logprobs=len(logprobs),
@@ -202,8 +205,8 @@ def noise_words(fits: Applicable, row: Mapping[Any, Any]) -> str:
         text = f"numerics alone move the mean by {far} ({one.variant}: n = {one.n}{whose})"
         return f"{text}; this is no more" if abs(row["delta"]) <= moved else text
     text = f"{share_text(one)} of items flip by numerics alone ({counts_text(one)}{whose})"
-    if one.p <= ALPHA:
-        text += f", and not evenly: {amount(one.mean_difference, one.unit)}"
+    if one.p_adjusted <= ALPHA:
+        text += f", most of them one way: {amount(one.mean_difference, one.unit)}"
     discordant, n = int(row["gained"] + row["lost"]), int(row["n"])
     if not within_repeats(discordant, n, one.high):
         return text

@@ -93,6 +93,8 @@ class Noise:
     high: float
     p: float
     """Exact McNemar of better against worse: small where numerics move the score and don't only scatter it."""
+    p_adjusted: float
+    """After Holm, over all tasks and settings of the variant."""
     mean_difference: float
     """Variant − reference, in the score's unit."""
     largest_difference: float
@@ -124,15 +126,6 @@ class NoiseFloor:
     def variant(self, name: str) -> Variant:
         """The variant called `name` (KeyError when there is none)."""
         return {variant.name: variant for variant in self.variants}[name]
-
-    def floors(self) -> list[Noise]:
-        """Of every task and setting the variant under which most scores flip, or the mean moves furthest."""
-        worst: dict[tuple[str, str], Noise] = {}
-        for one in self.noise:
-            known = worst.setdefault((one.task, one.setting), one)
-            if size(one) > size(known):
-                worst[one.task, one.setting] = one
-        return list(worst.values())
 
 
 def size(noise: Noise) -> tuple[float, float]:
