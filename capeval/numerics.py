@@ -156,7 +156,7 @@ def _engines(options: NoiseOptions, numerics: dict[str, str]) -> Iterator[tuple[
 
 def _folder(name: str, chosen: RunOptions) -> str:
     """Of one way of asking; the batch's size is part of it, because a journal's keys don't have it."""
-    return folder_name(name) + (f"-{chosen.batch_tokens}" if chosen.batch_tokens else "")
+    return folder_name(name.replace(" ", "")) + (f"-{chosen.batch_tokens}" if chosen.batch_tokens else "")
 
 
 def _with_run(variant: Variant, done: Run) -> Variant:

@@ -201,32 +201,24 @@ def noise_words(fits: Applicable, row: Mapping[Any, Any]) -> str:
     whose = f", measured on {fits.of}" if fits.of else ""
     if not one.binary:
         moved = abs(one.mean_difference)
-        far = f"{moved_text(moved, one.unit)} {one.unit}"
-        text = f"numerics alone move the mean by {far} ({one.variant}: n = {one.n}{whose})"
-        return f"{text}; this is no more" if abs(row["delta"]) <= moved else text
-    text = f"{share_text(one)} of items flip by numerics alone ({counts_text(one)}{whose})"
+        text = (
+            f"numerics move the mean by {moved_text(moved, one.unit)} {one.unit} ({one.variant}: {one.n} items{whose})"
+        )
+        return f"{text}: within numerics" if abs(row["delta"]) <= moved else text
+    share = f"{100 * one.share:.1f} %" if one.differ else "none"
+    text = (
+        f"numerics flip {share} ({one.variant}: {one.differ} of {one.n} items, at most {100 * one.high:.1f} %{whose})"
+    )
     if one.p_adjusted <= ALPHA:
         text += f", most of them one way: {amount(one.mean_difference, one.unit)}"
     discordant, n = int(row["gained"] + row["lost"]), int(row["n"])
     if not within_repeats(discordant, n, one.high):
         return text
-    text += f"; here {discordant} of {n} differ, no more than numerics may flip"
-    if row["answer"] in ("gained", "lost"):
-        text += " (what tells is that they go one way)"
-    return text
+    one_sided = ", but one-sided" if row["answer"] in ("gained", "lost") else ""
+    return f"{text}; here {discordant} of {n}: within numerics{one_sided}"
 
 
 def moved_text(value: float, unit: str, sign: str = "") -> str:
     """How far a mean moves, without its unit: points times 100; three digits, since what numerics do is small."""
     shown = 100 * value if unit == "points" else value
     return "–" if math.isnan(shown) else f"{shown:{sign}.3g}".replace("-", "−")
-
-
-def share_text(noise: Noise) -> str:
-    """`0.4 %`."""
-    return f"{100 * noise.share:.1f} %"
-
-
-def counts_text(noise: Noise) -> str:
-    """`order 1: 2 of 500, at most 1.4 %`: the upper end of the interval is what matters where none was seen."""
-    return f"{noise.variant}: {noise.differ} of {noise.n}, at most {100 * noise.high:.1f} %"

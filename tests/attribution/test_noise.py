@@ -141,8 +141,7 @@ def test_the_ledger_keeps_its_answers_and_gets_words() -> None:
     told = with_noise(effects, who, [floor_of(noise_of(better=1, worse=1))])
     [row] = told.to_dict("records")
     assert row["noise"] == (
-        "0.4 % of items flip by numerics alone (order 1: 2 of 500, at most 1.4 %); here 3 of 600 differ, no more than "
-        "numerics may flip"
+        "numerics flip 0.4 % (order 1: 2 of 500 items, at most 1.4 %); here 3 of 600: within numerics"
     )
     assert (row["noise_share"], row["noise_high"]) == (0.004, pytest.approx(0.0144, abs=1e-4))
     same = [c for c in effects if not c.startswith("noise")]
@@ -160,12 +159,10 @@ def test_words_for_every_case() -> None:
         assert fits is not None
         return noise_words(replace(fits, of=of), row(**more))
 
-    assert words(noise_of()) == "0.0 % of items flip by numerics alone (order 1: 0 of 500, at most 0.7 %)"
-    assert words(noise_of(), of="cousin").endswith("0 of 500, at most 0.7 %, measured on cousin)")
-    assert words(noise_of(better=9), lost=7).endswith(
-        "here 7 of 500 differ, no more than numerics may flip (what tells is that they go one way)"
-    )
+    assert words(noise_of()) == "numerics flip none (order 1: 0 of 500 items, at most 0.7 %)"
+    assert words(noise_of(), of="cousin").endswith("0 of 500 items, at most 0.7 %, measured on cousin)")
+    assert words(noise_of(better=9), lost=7).endswith("here 7 of 500: within numerics, but one-sided")
     assert "most of them one way: +1.8 points" in words(noise_of(better=9))
     degrees = noise_of(binary=False, mean_difference=-0.004)
-    assert words(degrees) == "numerics alone move the mean by 0.4 points (order 1: n = 500)"
-    assert words(degrees, delta=0.003).endswith("; this is no more")
+    assert words(degrees) == "numerics move the mean by 0.4 points (order 1: 500 items)"
+    assert words(degrees, delta=0.003).endswith(": within numerics")
