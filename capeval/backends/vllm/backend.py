@@ -23,7 +23,7 @@ from capeval.backends.texts import Texts
 from capeval.backends.trie.score import Score as Sum
 from capeval.backends.vllm.messages import Ask, Done, Ids, Score, Write, packed
 from capeval.backends.vllm.process import Died, Refused
-from capeval.backends.vllm.sampling import sampling
+from capeval.backends.vllm.sampling import own_settings, sampling
 from capeval.backends.vllm.settings import VllmSettings, built_for_cpu, environment, version
 from capeval.backends.vllm.warm import HISTORY, Wanted, Warm, engine_for, said
 from capeval.backends.writing import Prompt, Writing, seed_of, writings
@@ -141,7 +141,7 @@ class VllmBackend:
 
     def generate(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """See `Backend`."""
-        samplings: list[dict[str, Any]] = []
+        own, samplings = own_settings(self.folder), list[dict[str, Any]]()
         askers: dict[Ask, list[tuple[Writing, Prompt]]] = {}
         # tasks of different settings are in the engine together: none waits for another's longest answer
         for writing, prompts in writings(self._reading(), requests):
@@ -151,7 +151,7 @@ class VllmBackend:
                 seed = seed_of(requests[prompt.position]) if writing.sampled else None
                 ask = Ask(packed(prompt.ids), len(samplings), seed)  # greedy answers to the same tokens are one answer
                 askers.setdefault(ask, []).append((writing, prompt))
-            samplings.append(sampling(writing, self.folder))
+            samplings.append(sampling(writing, own))
         asks = sorted(askers, key=lambda ask: (ask.prompt, ask.sampling, ask.seed or 0))
 
         def message(todo: Sequence[int]) -> Write:
