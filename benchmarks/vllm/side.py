@@ -77,7 +77,7 @@ def bare(checkpoint: Path, requests: list[Request]) -> dict[str, Any]:
 
     from capeval.backends.checkpoint import fingerprint
     from capeval.backends.loading import load_reading
-    from capeval.backends.vllm.sampling import sampling
+    from capeval.backends.vllm.sampling import own_settings, sampling
     from capeval.backends.writing import writings
 
     llm = LLM(**_arguments(checkpoint))
@@ -87,7 +87,7 @@ def bare(checkpoint: Path, requests: list[Request]) -> dict[str, Any]:
         prompts, params, order = [], [], []
         kind = RequestOutputKind.FINAL_ONLY
         for writing, group in writings(reading, some):
-            shared = SamplingParams(output_kind=kind, **sampling(writing, checkpoint))
+            shared = SamplingParams(output_kind=kind, **sampling(writing, own_settings(checkpoint)))
             prompts += [{"prompt_token_ids": prompt.ids} for prompt in group]
             params += [shared] * len(group)
             order += [prompt.position for prompt in group]

@@ -72,6 +72,7 @@ def writings(reading: Reading, requests: Sequence[Request]) -> Iterator[tuple[Wr
     for position, request in enumerate(requests):
         groups.setdefault(json.dumps(dict(request.generation), sort_keys=True), []).append(position)
     end = reading.tokenizer.eos_token
+    encoded = encode_all(reading.tokenizer, [request.text for request in requests])
     for settings, group in groups.items():
         kwargs = json.loads(settings)
         until, room = kwargs.pop("until", []), int(kwargs.pop("max_gen_toks", 256))
@@ -82,8 +83,7 @@ def writings(reading: Reading, requests: Sequence[Request]) -> Iterator[tuple[Wr
                 f"{reading.architecture.reach}: choose a suite with shorter answers or a checkpoint with a longer "
                 "window"
             )
-        encoded = encode_all(reading.tokenizer, [requests[position].text for position in group])
-        prompts = [_prompt(reading, position, ids, width) for position, ids in zip(group, encoded, strict=True)]
+        prompts = [_prompt(reading, position, encoded[position], width) for position in group]
         yield Writing(reading, kwargs, (*until, *([end] if end else [])), room), prompts
 
 

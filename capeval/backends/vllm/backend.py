@@ -21,9 +21,9 @@ from capeval.backends.options import read_options
 from capeval.backends.rows import Part, Row, continuations, reply_to_rows, whole_texts
 from capeval.backends.texts import Texts
 from capeval.backends.trie.score import Score as Sum
-from capeval.backends.vllm.messages import Ask, Done, Ids, Question, Score, Write
+from capeval.backends.vllm.messages import Ask, Done, Ids, Score, Write, packed
 from capeval.backends.vllm.process import Died, Refused
-from capeval.backends.vllm.sampling import sampling
+from capeval.backends.vllm.sampling import own_settings, sampling
 from capeval.backends.vllm.settings import VllmSettings, built_for_cpu, environment, version
 from capeval.backends.vllm.warm import HISTORY, Wanted, Warm, engine_for, said
 from capeval.backends.writing import Prompt, Writing, seed_of, writings
@@ -141,7 +141,7 @@ class VllmBackend:
 
     def generate(self, requests: Sequence[Request], known: Known = frozenset()) -> Iterator[Batch]:
         """See `Backend`."""
-        samplings: list[dict[str, Any]] = []
+        own, samplings = own_settings(self.folder), list[dict[str, Any]]()
         askers: dict[Ask, list[tuple[Writing, Prompt]]] = {}
         # tasks of different settings are in the engine together: none waits for another's longest answer
         for writing, prompts in writings(self._reading(), requests):
@@ -149,9 +149,9 @@ class VllmBackend:
                 if prompt.position in known:
                     continue
                 seed = seed_of(requests[prompt.position]) if writing.sampled else None
-                ask = Ask(tuple(prompt.ids), len(samplings), seed)  # greedy answers to the same tokens are one answer
+                ask = Ask(packed(prompt.ids), len(samplings), seed)  # greedy answers to the same tokens are one answer
                 askers.setdefault(ask, []).append((writing, prompt))
-            samplings.append(sampling(writing, self.folder))
+            samplings.append(sampling(writing, own))
         asks = sorted(askers, key=lambda ask: (ask.prompt, ask.sampling, ask.seed or 0))
 
         def message(todo: Sequence[int]) -> Write:
@@ -180,15 +180,15 @@ class VllmBackend:
 
     def _scored(self, parts: Sequence[Part], wanted: Sequence[int]) -> Iterator[list[tuple[int, Sum]]]:
         """Prompts sorted, so that equal beginnings are in the engine together; each asked once with all its targets."""
-        askers: dict[Ids, dict[Ids, list[int]]] = {}
+        askers: dict[bytes, dict[Ids, list[int]]] = {}
         for number in wanted:
             part = parts[number]
-            context = part.inputs[: len(part.inputs) - len(part.target) + 1]
+            context = packed(part.inputs[: len(part.inputs) - len(part.target) + 1])
             askers.setdefault(context, {}).setdefault(tuple(part.target), []).append(number)
         contexts = sorted(askers)
 
         def message(todo: Sequence[int]) -> Score:
-            return Score(tuple(Question(contexts[i], tuple(askers[contexts[i]])) for i in todo))
+            return Score(tuple((contexts[i], tuple(askers[contexts[i]])) for i in todo))
 
         for batch in self._asked(len(contexts), message):
             yield [

@@ -26,6 +26,7 @@ from capeval.backends.vllm.messages import (
     Swap,
     Write,
     Written,
+    unpacked,
 )
 from capeval.backends.vllm.ways import WAYS, Planned, broken, plan
 
@@ -80,7 +81,7 @@ class Child:
             case Swap():
                 return self._swap(message)
             case Score():
-                return self._score(message.questions)
+                return self._score([Question(unpacked(context), targets) for context, targets in message.questions])
             case Write():
                 return self._write(message)
         raise TypeError(f"no message: {message!r}")
@@ -198,7 +199,7 @@ class Child:
                 if ask.seed is not None:
                     params = params.clone()
                     params.seed = ask.seed
-                yield number, Want(ask.prompt, params)
+                yield number, Want(unpacked(ask.prompt), params)
 
         for finished in self._step(wants()):
             found = tuple((number, tuple(output.outputs[0].token_ids)) for number, output in finished)

@@ -6,7 +6,8 @@ things get done, then `Done`, or with `Failed`, after which it is of no more use
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,18 @@ Canary = tuple[float, ...]
 """Log-probabilities of fixed tokens after fixed prompts: the checksum of loaded weights."""
 FORCED = "capeval_forced"
 """Key of `SamplingParams.extra_args`: token ids that the engine is made to say."""
+
+
+def packed(ids: Sequence[int]) -> bytes:
+    """Token ids as 4 bytes each: quick to compare, to hash and to send; equal beginnings stay equal beginnings."""
+    return array("i", ids).tobytes()
+
+
+def unpacked(ids: bytes) -> Ids:
+    """The same as numbers."""
+    found = array("i")
+    found.frombytes(ids)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +65,16 @@ class Question:
 class Score:
     """Score questions, which are in an order that keeps equal beginnings together."""
 
-    questions: tuple[Question, ...]
+    questions: tuple[tuple[bytes, tuple[Ids, ...]], ...]
+    """(packed context, targets)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """One answer that is wanted."""
 
-    prompt: Ids
+    prompt: bytes
+    """Packed."""
     sampling: int
     """Which of the message's."""
     seed: int | None = None

@@ -27,23 +27,21 @@ _TEMPERATURES = (0.01, 2.0)
 """vLLM moves a lower one up and refuses a higher one."""
 
 
-def sampling(writing: Writing, folder: Path) -> dict[str, Any]:
+def sampling(writing: Writing, own: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `vllm.SamplingParams` but the seed.
 
     Args:
         writing: What is asked for.
-        folder: The checkpoint, whose generation_config.json counts where the task says nothing.
+        own: The checkpoint's settings (`own_settings`), which count where the task says nothing.
 
     Raises:
         UsageError: settings that vLLM can't honour.
-        BadFileError: a damaged generation_config.json.
     """
     for name in writing.settings:
         if name not in _SETTINGS and name not in _NEUTRAL:
             raise UsageError(f"generation_kwargs: {not_among('generation setting', name, _SETTINGS)}")
     # whether to draw, and beams, are the task's alone to say: a chat model's file would draw at random
-    own = {name: value for name, value in _own(folder).items() if name not in ("do_sample", "num_beams")}
-    both = {**own, **writing.settings}
+    both = {**{name: own[name] for name in own if name not in ("do_sample", "num_beams")}, **writing.settings}
     for name, neutral in _NEUTRAL.items():
         if both.get(name) is not None and both[name] not in neutral:
             raise UsageError(f"backend 'vllm' has no {name} ({both[name]}): use --backend hf")
@@ -70,7 +68,12 @@ def sampling(writing: Writing, folder: Path) -> dict[str, Any]:
     return settings | drawn
 
 
-def _own(folder: Path) -> dict[str, Any]:
+def own_settings(folder: Path) -> dict[str, Any]:
+    """A checkpoint's generation_config.json; nothing where there is none.
+
+    Raises:
+        BadFileError: a damaged one.
+    """
     file = folder / "generation_config.json"
     if not file.is_file():
         return {}
