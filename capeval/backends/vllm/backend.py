@@ -237,17 +237,16 @@ class VllmBackend:
 
     def _wanted(self) -> Wanted:
         reading = self._reading()
-        dtype = self.numerics["dtype"]
+        dtype, device = self.numerics["dtype"], self.numerics["device"]
         return Wanted(
             name=self.uri,
             folder=self.folder,
             digest=self.digest,
+            device=device,
             rows=reading.rows,
             scoring=self.settings.scoring,
             patience=self.settings.patience,
-            arguments=self.settings.arguments(
-                self.folder, dtype=dtype, window=reading.window, device=self.numerics["device"]
-            ),
+            arguments=self.settings.arguments(self.folder, dtype=dtype, window=reading.window, device=device),
             environment=environment(self.device),
             version=self.numerics["vllm"],
         )

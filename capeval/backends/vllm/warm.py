@@ -23,6 +23,8 @@ class Wanted:
     """What the user called it, for messages."""
     folder: Path
     digest: str
+    device: str
+    """cpu or cuda."""
     rows: int
     scoring: str
     patience: float
@@ -120,7 +122,8 @@ def _swapped(warm: Warm, wanted: Wanted, proofs: swaps.Proofs) -> bool:
         return False
     before = warm.canary
     try:
-        repack = swaps.tied(wanted.folder)
+        # only CPU builds keep a packed copy of the head; a GPU's engine would have to be sent code for it
+        repack = wanted.device == "cpu" and swaps.tied(wanted.folder)
         canary = warm.process.carry_out(Swap(str(wanted.folder), repack), wanted.patience).canary
     except (Refused, Died) as error:
         HISTORY.note(f"{wanted.name} has an engine of its own: vLLM did not take its weights over ({error})")
