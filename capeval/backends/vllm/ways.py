@@ -206,9 +206,13 @@ def _asking_for(tokens: tuple[int, ...]) -> Any:
 
 
 def _greedy(at: Mapping[int, Any], token: int) -> Pair:
-    """By value: of two tokens that are equally probable both are the most probable one."""
+    """By its rank, or by value: of two tokens that are equally probable both are the most probable one.
+
+    A step that also serves requests with `logprob_token_ids` leaves no room for the most probable token of the others:
+    token 0 stands there with −∞ and rank 1. The rank of the said token is right all the same.
+    """
     logprob = at[token].logprob
-    return logprob, all(other.logprob <= logprob for other in at.values())
+    return logprob, any(other.rank == 1 and other.logprob == logprob for other in at.values())
 
 
 def _sum(steps: Sequence[Pair]) -> Pair:
