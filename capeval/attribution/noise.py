@@ -100,7 +100,7 @@ def _logprob_gaps(said: pd.DataFrame) -> list[float]:
 
 
 def _logprobs(response: Any, gold: float) -> list[float]:
-    """What a record says of its continuations; of a single one the record's text keeps six digits, its gold all."""
+    """What a record says of its continuations; of a whole text it keeps six digits only, and the score tells more."""
     if not isinstance(response, str):
         return []
     try:
@@ -109,7 +109,7 @@ def _logprobs(response: Any, gold: float) -> list[float]:
         return []
     if isinstance(told, list):
         return [float(logprob) for _, logprob in told]
-    return [gold if math.isfinite(gold) else float(told)]
+    return [gold] if math.isfinite(gold) else []
 
 
 def _texts(said: pd.DataFrame) -> tuple[int, float]:

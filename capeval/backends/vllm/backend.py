@@ -30,7 +30,7 @@ from capeval.backends.writing import Prompt, Writing, seed_of, writings
 from capeval.core import Request, RequestKind
 from capeval.errors import EngineError, MissingError, UsageError
 
-ENGINE = "cache 1"
+ENGINE = "cache 2"
 """Changes when sums are done in another order: answers of one engine don't resume another's run."""
 _TRIES = 3
 """Engines that one question may need."""
