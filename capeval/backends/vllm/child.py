@@ -164,7 +164,7 @@ class Child:
                 raise NotFiniteError
             apart = max(apart, abs(found[0][0] - true[0][0]))
             if not self._agree(found, true, question):
-                raise WrongScoresError(f"{found[0][0]:.5f} by {self._way}, {true[0][0]:.5f} by a full evaluation")
+                raise WrongScoresError(f"{found[0]} by {self._way}, {true[0]} by a full evaluation")
         before = self._counts()
         for batch in self._batches(dict(enumerate(questions)), self._way):
             if any(broken(found) for _, found in batch):
@@ -209,8 +209,9 @@ class Child:
     def _agree(self, found: Sequence[Pair], true: Sequence[Pair], question: Question) -> bool:
         near = TOLERANCE.get(self._dtype, _HALF)
         return all(
-            abs(one - other) <= near * len(target)
-            for (one, _), (other, _), target in zip(found, true, question.targets, strict=True)
+            # in half precision two tokens may be equally probable, and either is the greedy one
+            abs(one - other) <= near * len(target) and (said == truth or self._dtype not in TOLERANCE)
+            for (one, said), (other, truth), target in zip(found, true, question.targets, strict=True)
         )
 
     def _counts(self) -> tuple[int, int, int]:

@@ -68,6 +68,21 @@ def test_the_greedy_continuation_is_called_greedy(wide_checkpoint: Path) -> None
     assert [reply.greedy for reply in ours] == [reply.greedy for reply in theirs] == [True, False]
 
 
+def test_greedy_flags_where_choices_of_one_token_and_of_several_are_asked_together(wide_checkpoint: Path) -> None:
+    """A trained model, so that some are greedy: prompts without a head in common, choices of one to six tokens."""
+    prompts = [f"Question: What is {a} plus {b}?\nAnswer:" for a in range(12) for b in range(4)]
+    said = replies(vllm(wide_checkpoint), [replace(texts(1, max_gen_toks=6, until=[])[0], text=p) for p in prompts])
+    requests = [
+        Request(kind="loglikelihood", text=prompt, continuation=choice)
+        for prompt, reply in zip(prompts, said, strict=True)
+        for choice in (" 3", " 12", " seven", str(reply.text), str(reply.text)[:2] or " ")
+    ]
+    ours, theirs = asked(wide_checkpoint, requests)
+    flags = [reply.greedy for reply in ours]
+    assert [reply.greedy for reply in theirs] == flags
+    assert 20 < sum(map(bool, flags)) < len(flags) - 20, "both kinds are there"
+
+
 def test_heads_are_read_from_the_cache(siblings: dict[str, list[Path]], cold: None) -> None:
     backend = vllm(siblings["tied"][0])
     n = 40
