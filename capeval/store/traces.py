@@ -135,6 +135,10 @@ def save_trace(trace: Trace, folder: Path | str) -> Path:
     return folder
 
 
+_LATER = {"noise": "", "noise_share": float("nan"), "noise_high": float("nan")}
+"""Columns of effects that traces of before lack: nothing was measured."""
+
+
 def load_trace(folder: Path | str) -> Trace:
     """Read a trace folder.
 
@@ -159,6 +163,8 @@ def load_trace(folder: Path | str) -> Trace:
             raise _damaged(file, folder)
     tree = _tree(head["tree"])
     frames = {table: read_parquet(folder / f"{table}.parquet") for table in _TABLES}
+    effects = frames["effects"]
+    frames["effects"] = effects.assign(**{name: empty for name, empty in _LATER.items() if name not in effects})
     training = _training(folder / TRAINING) if "training" in tables else {}
     return Trace(tree=tree, provenance=head["provenance"], training=training, **frames)
 

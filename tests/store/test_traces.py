@@ -71,3 +71,12 @@ def test_training_of_another_shape_is_refused(trace: Trace, tmp_path: Path, entr
     (folder / "trace.json").write_text(json.dumps(head | {"tables": tables, "digest": digest(head, tables)}))
     with pytest.raises(BadFileError, match=message):
         load_trace(folder)
+
+
+def test_a_trace_from_before_noise_was_measured_is_read(trace: Trace, tmp_path: Path) -> None:
+    whole = trace.effects.assign(noise="", noise_share=float("nan"), noise_high=float("nan"))
+    old = whole.drop(columns=["noise", "noise_share", "noise_high"])
+    folder = save_trace(replace(trace, effects=old), tmp_path / "out")
+    found = load_trace(folder).effects
+    assert sorted(found.columns) == sorted(whole.columns)
+    assert found["noise_share"].isna().all() and (found["noise"] == "").all()
