@@ -164,7 +164,8 @@ def load_trace(folder: Path | str) -> Trace:
     tree = _tree(head["tree"])
     frames = {table: read_parquet(folder / f"{table}.parquet") for table in _TABLES}
     effects = frames["effects"]
-    frames["effects"] = effects.assign(**{name: empty for name, empty in _LATER.items() if name not in effects})
+    missing: dict[str, Any] = {name: empty for name, empty in _LATER.items() if name not in effects}
+    frames["effects"] = effects.assign(**missing)
     training = _training(folder / TRAINING) if "training" in tables else {}
     return Trace(tree=tree, provenance=head["provenance"], training=training, **frames)
 
