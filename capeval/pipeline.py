@@ -23,6 +23,7 @@ from capeval.assembly import Elicited
 from capeval.attribution.readings import CHAINS, DECOYS, readings
 from capeval.backends import AUTO, ONE_ENGINE
 from capeval.backends.choice import machine_choice
+from capeval.backends.vllm.settings import version as vllm_version
 from capeval.builder import BuildOptions, Planned, build_units, options_as_mapping, plan, training_of, width
 from capeval.core import Tree
 from capeval.digest import digest, digest_file
@@ -191,9 +192,12 @@ def _reads(  # noqa: PLR0913  who reads whose chains, and where that is kept
         mark = digest(known, load_suite(suite).digest, CHAINS, DECOYS)
         places.append(place)
         if not _known(place, mark, _READS):
+            both = (runs[edge.child], runs[edge.parent])
             who = {"child": ends[edge.child], "parent": ends[edge.parent]}
             arguments = {**who, "suite": suite, "place": place, "mark": mark}
-            units.append(Unit(name=f"read {edge.child}", function="capeval.pipeline:read_edge", arguments=arguments))
+            here = any(run.manifest["settings"]["numerics"]["backend"] in ONE_ENGINE for run in both)
+            name = f"read {edge.child}"
+            units.append(Unit(name=name, function="capeval.pipeline:read_edge", arguments=arguments, here=here))
     work(units, workers=workers, watch=watch)
     return [read_parquet(place / _READS) for place in places]
 
@@ -249,6 +253,7 @@ def _marked(ask: RunOptions, mark: str) -> Iterator[None]:
 def _mark(planned: Planned, suite: str, ask: RunOptions) -> str:
     """What decides a run: a stored one with the same mark is not asked for again."""
     versions = {package: metadata.version(package) for package in ("torch", "transformers", "lm-eval")}
+    versions["vllm"] = vllm_version()
     world = [world_digest(), os.environ.get("LAB_SPLIT", "")]
     how = {key: value for key, value in asdict(ask).items() if key not in ("out", "watch", "progress")}
     return digest(planned.digest, load_suite(suite).digest, how, versions, world)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +41,8 @@ def without_gpu() -> bool:
 
     CUDA opens /dev/nvidia* (/dev/nvhost*, /dev/nvmap or /dev/nvgpu on Tegra, /dev/dxg under WSL), ROCm /dev/kfd.
     """
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return True
     files = ("nvidia*", "nvhost*", "nvmap", "nvgpu*", "dxg", "kfd")
     return sys.platform == "linux" and not any(any(Path("/dev").glob(file)) for file in files)
 

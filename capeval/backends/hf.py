@@ -10,6 +10,7 @@ its left, as there, but here it is counted (`Reply.cut`).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -36,6 +37,11 @@ _NO_PERPLEXITY = (
 )
 _LOADED: dict[tuple[str, ...], Engine] = {}
 """At most one."""
+
+
+def forget() -> None:
+    """Let go of the loaded weights."""
+    _LOADED.clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +144,8 @@ class HfBackend:
         key = self._key()
         if key not in _LOADED:
             _LOADED.clear()
+            if self.device != "cpu" and (warm := sys.modules.get("capeval.backends.vllm.warm")):
+                warm.end()  # it has most of the GPU's memory
             import_transformers()
             dtype = self.numerics["dtype"]
             _LOADED[key] = load(

@@ -24,7 +24,7 @@ from capeval.backends.trie.score import Score as Sum
 from capeval.backends.vllm.messages import Ask, Done, Ids, Score, Write, packed
 from capeval.backends.vllm.process import Died, Refused
 from capeval.backends.vllm.sampling import own_settings, sampling
-from capeval.backends.vllm.settings import VllmSettings, built_for_cpu, environment, version
+from capeval.backends.vllm.settings import VllmSettings, built_for_cpu, environment, gpu_of, version
 from capeval.backends.vllm.warm import HISTORY, Wanted, Warm, engine_for, said
 from capeval.backends.writing import Prompt, Writing, seed_of, writings
 from capeval.core import Request, RequestKind
@@ -79,6 +79,10 @@ class VllmBackend:
         if checkpoint.is_encoder_decoder(config):
             raise UsageError(f"{model} is an encoder-decoder, which vLLM does not run: use --backend hf")
         device = _device(settings.device)
+        if device.startswith("cuda:") and own.tensor_parallel_size > 1:
+            raise UsageError(
+                f"tensor_parallel_size={own.tensor_parallel_size} needs more than '{device}': leave --device out"
+            )
         if settings.batch_tokens:
             own = replace(own, max_num_batched_tokens=own.max_num_batched_tokens or settings.batch_tokens)
         return cls(
@@ -254,9 +258,14 @@ class VllmBackend:
     def _reading(self) -> Reading:
         import_transformers()
         found = load_reading(self.folder, self.uri, self.digest)
-        if not 0 < self.settings.max_model_len < found.window:
-            return found
         window = self.settings.max_model_len
+        if not window or window == found.window:
+            return found
+        if not 2 <= window < found.window:
+            raise UsageError(
+                f"--model-args max_model_len={window}: {self.uri} can read 2 to {found.window} tokens; leave it out "
+                "for all of them"
+            )
         return replace(found, window=window, architecture=DecoderOnly(window))
 
     def _texts(self) -> Texts:
@@ -272,4 +281,6 @@ def _device(wanted: str) -> str:
         raise UsageError("this vLLM is built for GPUs, it can't run on the CPU: use --backend hf")
     if without_gpu():
         raise MissingError("vLLM needs a GPU and there is none here (`capeval doctor`): use --backend hf")
+    if wanted not in ("", "cuda"):
+        gpu_of(wanted)
     return wanted or "cuda"

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
@@ -28,7 +31,7 @@ from capeval.backends.vllm.messages import (
     Written,
     unpacked,
 )
-from capeval.backends.vllm.ways import WAYS, Planned, broken, plan
+from capeval.backends.vllm.ways import LONG, WAYS, Planned, broken, plan
 
 _SAMPLE, _MOST = 200, 64
 """One question in so many is scored a second time, without the cache; at most so many."""
@@ -155,9 +158,14 @@ class Child:
     def _score(self, questions: Sequence[Question]) -> Done:
         """The sample that is scored twice goes first: nothing is told before it agrees, and heads are warm then."""
         every = max(_SAMPLE, math.ceil(len(questions) / _MOST))
-        sample = range(0, len(questions), every) if self._way != "whole" else range(0)
-        twice = [Question(questions[i].context, (max(questions[i].targets, key=len),)) for i in sample]
-        first, second = (self._scores([*twice], way) for way in (self._way, "whole"))
+        twice = []
+        for question in questions[::every] if self._way != "whole" else ():
+            # what is read whole in any case would be compared with itself
+            if shared := [target for target in question.targets if len(target) <= LONG]:
+                twice.append(Question(question.context, (max(shared, key=len),)))
+        self._scores(twice, self._way)
+        # now that their prompts are in the cache
+        first, second = (self._scores(twice, way) for way in (self._way, "whole"))
         apart = 0.0
         for question, found, true in zip(twice, first, second, strict=True):
             if broken(true):
@@ -268,11 +276,17 @@ def _words(error: BaseException) -> str:
     return " ".join([type(error).__name__ + ":" if lines else type(error).__name__, *lines])[:1500]
 
 
+def _end_with(parent: int) -> None:
+    """An engine that is stuck never looks at the pipe: without its parent it would keep the GPU for ever."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.killpg(0, signal.SIGKILL)
+
+
 def main() -> None:
     """Serve the pipe whose descriptor is the first argument."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and ends this process
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     Child(Connection(int(sys.argv[1]))).serve()
 
 

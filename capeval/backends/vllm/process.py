@@ -52,6 +52,7 @@ class Process:
             Refused, Died: when that fails; nothing is left behind then.
         """
         ours, theirs = socketpair()
+        # the current folder is no place to import from: it may be a stranger's checkpoint (PYTHONSAFEPATH)
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._pipe = Connection(ours.detach())
         root = str(Path(__file__).parents[3])
@@ -59,7 +60,7 @@ class Process:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "capeval.backends.vllm.child", str(theirs.fileno())],
             pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
-            start_new_session=True, env={**os.environ, **environment, "PYTHONPATH": paths},
+            start_new_session=True, env={**os.environ, **environment, "PYTHONPATH": paths, "PYTHONSAFEPATH": "1"},
         )  # fmt: skip
         theirs.close()
         atexit.register(self.end)
@@ -104,7 +105,9 @@ class Process:
                 if finished:
                     return
         except (BrokenPipeError, EOFError, ConnectionResetError) as error:
-            code = self._process.wait(_LAST_WORDS)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LAST_WORDS)
+            code = self._process.poll()
             raise Died(f"it ended with code {code}. Its last lines:\n{self._tail()}") from error
         finally:
             if not finished:  # also when the caller stops listening: the engine is at work for nobody

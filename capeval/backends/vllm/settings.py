@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
@@ -97,13 +98,28 @@ def environment(device: str) -> dict[str, str]:
         "VLLM_LOGGING_LEVEL": "WARNING", "TOKENIZERS_PARALLELISM": "false",
     }  # fmt: skip
     if device.startswith("cuda:"):
-        return common | {"CUDA_VISIBLE_DEVICES": device.partition(":")[2]}
+        return common | {"CUDA_VISIBLE_DEVICES": gpu_of(device)}
     if device == "cpu":
         # in one process, without compiling; and on the cores that this process may use
         return common | {
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "TORCHDYNAMO_DISABLE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         }  # fmt: skip
     return common
+
+
+def gpu_of(device: str) -> str:
+    """`cuda:1` as CUDA_VISIBLE_DEVICES names it: the second of those that this process may see.
+
+    Raises:
+        UsageError: no such device.
+    """
+    number = device.partition(":")[2]
+    if not number.isdigit():
+        raise UsageError(f"'{device}' is no device: cuda, cuda:1 …")
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if visible and int(number) >= len(visible):
+        raise UsageError(f"there is no '{device}': CUDA_VISIBLE_DEVICES shows {len(visible)}")
+    return visible[int(number)] if visible else number
 
 
 def version() -> str:

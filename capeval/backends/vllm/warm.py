@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,8 +90,10 @@ def engine_for(wanted: Wanted, proofs: swaps.Proofs | None = None) -> Warm:
 
 
 def fresh(wanted: Wanted) -> Warm:
-    """A new engine; the old one ends first, because both would not fit."""
+    """A new engine; what else holds weights ends first, because both would not fit."""
     end()
+    if wanted.device != "cpu" and (hf := sys.modules.get("capeval.backends.hf")):
+        hf.forget()
     load = Load(dict(wanted.arguments), wanted.scoring, wanted.rows)
     try:
         process = Process(load, wanted.environment)
@@ -126,8 +129,8 @@ def _swapped(warm: Warm, wanted: Wanted, proofs: swaps.Proofs) -> bool:
         repack = wanted.device == "cpu" and swaps.tied(wanted.folder)
         canary = warm.process.carry_out(Swap(str(wanted.folder), repack), wanted.patience).canary
     except (Refused, Died) as error:
+        # this checkpoint's or this moment's fault: it says nothing of the architecture
         HISTORY.note(f"{wanted.name} has an engine of its own: vLLM did not take its weights over ({error})")
-        proofs.remember(key, False)
         return False
     if known is None:
         anew = fresh(wanted)
@@ -154,7 +157,8 @@ def said(error: Refused | Died, wanted: Wanted) -> CapevalError:
     failed: Failed = error.failed
     if failed.fault == "nan":
         return not_finite(wanted.name)
-    if failed.fault == "memory":
+    # a GPU's engine core is one process further away: only the log has its reason
+    if failed.fault == "memory" or any(word in error.log for word in ("out of memory", "No available memory")):
         return EngineError(
             f"{wanted.name} does not fit: {failed.why}. Try --model-args max_model_len=4096, a smaller "
             "max_num_seqs, tensor_parallel_size=2, or gpu_memory_utilization=0.95"

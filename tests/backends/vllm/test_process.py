@@ -15,8 +15,10 @@ import pytest
 
 from capeval.backends import Backend, BackendSettings, open_backend
 from capeval.backends.vllm import warm
-from capeval.backends.vllm.messages import Load
-from capeval.backends.vllm.process import Died, Process
+from capeval.backends.vllm.child import Child, WrongScoresError
+from capeval.backends.vllm.messages import Load, Question
+from capeval.backends.vllm.process import Died, Process, Refused
+from capeval.backends.vllm.settings import gpu_of
 from capeval.errors import EngineError, UsageError
 from tests.backends.test_contract import replies
 from tests.backends.vllm.test_equal import scores, texts
@@ -103,17 +105,53 @@ def test_the_engine_ends_with_its_parent(siblings: dict[str, list[Path]]) -> Non
         ({"tensor_parallel_size": "0"}, "must be above 0"),
         ({"kv_cache_memory_bytes": "-5"}, "must not be negative"),
         ({"max_modellen": "5"}, "did you mean 'max_model_len'"),
+        ({"max_model_len": "1"}, "can read 2 to 256 tokens"),
+        ({"max_model_len": "99999"}, "can read 2 to 256 tokens"),
     ],
 )
 def test_options_that_can_not_be(siblings: dict[str, list[Path]], options: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        backend_of(siblings["tied"][0], **options)
+        replies(backend_of(siblings["tied"][0], **options), scores(1))
 
 
 @pytest.mark.vllm
 def test_memory_that_does_not_do(siblings: dict[str, list[Path]], cold: None) -> None:
     with pytest.raises(EngineError, match=r"does not fit.*max_model_len"):
         replies(backend_of(siblings["tied"][0], kv_cache_memory_bytes="4096"), scores(1))
+
+
+def test_devices_are_those_that_this_process_may_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert gpu_of("cuda:1") == "5"
+    for device, message in (("cuda:2", "shows 2"), ("cuda:x", "is no device"), ("tpu", "is no device")):
+        with pytest.raises(UsageError, match=message):
+            gpu_of(device)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert gpu_of("cuda:1") == "1"
+
+
+@pytest.mark.parametrize(("wrong", "told"), [((-2.0, False), "forced"), ((-1.0, True), "forced")])
+def test_a_score_that_differs_from_its_full_evaluation_stops_all(wrong: tuple[float, bool], told: str) -> None:
+    """Planted: the way gives the right score while the cache is cold, and another one from it."""
+    one = Child(None)  # type: ignore[arg-type]
+    one._way, one._dtype, asked = "forced", "float32", []
+
+    def scores_of(questions: list[Question], way: str) -> list[tuple[tuple[float, bool], ...]]:
+        asked.append(way)
+        return [(wrong if asked.count("forced") == 2 and way == "forced" else (-1.0, False),) for _ in questions]
+
+    one._scores = scores_of  # type: ignore[method-assign, assignment]
+    with pytest.raises(WrongScoresError, match=told):
+        one._score([Question((1, 2), ((3, 4),))])
+
+
+def test_a_strangers_modules_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current folder may be a checkpoint that brings a torch.py."""
+    (tmp_path / "pickle.py").write_text("raise SystemExit('a stranger runs here')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((Died, Refused)) as ended:
+        Process(Load({"model": "nothing"}), {})
+    assert "stranger" not in str(ended.value)
 
 
 @pytest.mark.vllm

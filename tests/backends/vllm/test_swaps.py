@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from capeval.backends import BackendSettings, open_backend
-from capeval.backends.vllm import child, swaps, warm
+from capeval.backends.vllm import swaps, warm
 from capeval.core import Reply
 from tests.backends.test_contract import replies
 from tests.backends.vllm.conftest import copied
@@ -98,11 +98,3 @@ def test_another_architecture_gets_an_engine_of_its_own(
     ask(siblings["untied"][0])
     assert (warm.HISTORY.starts, warm.HISTORY.swaps) == (2, 0)
     assert any("configuration, tensors differ" in note for note in warm.HISTORY.notes)
-
-
-@pytest.mark.vllm
-def test_the_repacked_head_is_a_step_of_its_own() -> None:
-    class Bare:
-        lm_head = None
-
-    child._repack(Bare())  # a model without a head that is packed
