@@ -21,7 +21,7 @@ from tests.backends.api.servers import Handler, Server, said, serving, well
 
 KEY = "sk-very-secret-0123456789"
 PROMPTS = [f"Question {i}?" for i in range(12)]
-_SUITE = f"""
+SUITE = f"""
 name: two
 title: two tasks whose answers are generated
 tasks:
@@ -302,12 +302,15 @@ def test_ctrl_c_ends_it_and_the_same_command_goes_on(tmp_path: Path) -> None:
         well(handler, body)
 
     suite, out = tmp_path / "suite.yaml", tmp_path / "r"
-    suite.write_text(_SUITE)
+    suite.write_text(SUITE)
     with serving(answer) as server:
         options = f"base_url={server.url},concurrency=2"
         command = [sys.executable, "-m", "capeval", "run", "--backend", "api", "--model", "m", "--suite", str(suite),
                    "--limit", "10", "--model-args", options, "--out", str(out)]  # fmt: skip
-        child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            # a shell's background job hands on that SIGINT is ignored
+            command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
         deadline = time.monotonic() + 60
         while len(server.asked) < 6 and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -12,7 +12,7 @@ from capeval.backends.api.settings import settings_of
 from capeval.core import Request
 from capeval.errors import UsageError
 from tests.backends.api.servers import Handler, said, serving, well
-from tests.backends.api.test_failures import KEY
+from tests.backends.api.test_failures import KEY, SUITE
 
 URL = {"base_url": "http://127.0.0.1:1/v1"}
 
@@ -101,7 +101,8 @@ def test_a_server_that_repeats_the_key_does_not_get_it_written(
     with serving(answer) as server:
         code, out, err = capeval(*asking, "smoke", "--model-args", f"base_url={server.url},max_model_len=9")
         assert code == 2 and KEY not in out + err
-        code, out, err = capeval(*asking, "style", "--limit", 2, "--model-args", f"base_url={server.url}")
+        Path("answers.yaml").write_text(SUITE)
+        code, out, err = capeval(*asking, "answers.yaml", "--limit", 2, "--model-args", f"base_url={server.url}")
         assert KEY not in out + err and code == 0 and "sent " in out
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.name == "manifest.json" for path in written)
