@@ -503,7 +503,8 @@ def test_a_sandbox_that_does_not_hold_is_refused(monkeypatch: pytest.MonkeyPatch
     sandbox.check()
     sandbox.check.cache_clear()
     open_up(monkeypatch, seccomp=True, processes=True)
-    with pytest.raises(MissingError, match="the sandbox has a hole"):
+    # with other processes allowed, the end of the self-test's traceback may be lost: it is refused all the same
+    with pytest.raises(MissingError, match=r"does not hold on this machine \(failed"):
         sandbox.check()
     sandbox.check.cache_clear()
 
