@@ -11,7 +11,7 @@ from typing import Any
 
 from capeval.backends.architectures import Architecture, architecture_of
 from capeval.backends.cores import use_own_cores
-from capeval.backends.tokens import window_of
+from capeval.backends.tokens import prefix_of, window_of
 from capeval.backends.trie.attention import described
 from capeval.backends.trie.budget import Budget, measure
 from capeval.backends.trie.forward import Forward
@@ -194,12 +194,9 @@ def _reading(config: Any, generation: Any, tokenizer: Any, name: str, rows: int)
         raise BadFileError(f"{name} is damaged: by its config.json it can read {window} tokens")
     if tokenizer.eos_token_id is not None:
         ends.append(tokenizer.eos_token_id)
-    prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if prefix is None:
-        raise BadFileError(f"the tokenizer of {name} names neither a BOS nor an end-of-text token, so it can't score")
     return Reading(
         name=name, tokenizer=tokenizer, architecture=architecture_of(config, window, name), window=window,
-        prefix=prefix, ends=tuple(dict.fromkeys(ends)), rows=rows,
+        prefix=prefix_of(tokenizer, name), ends=tuple(dict.fromkeys(ends)), rows=rows,
     )  # fmt: skip
 
 

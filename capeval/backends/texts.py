@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from capeval.backends import Piece
 from capeval.backends.imports import import_transformers
 from capeval.backends.loading import load_shape, load_tokenizer
-from capeval.backends.tokens import encode, encode_all, encode_pairs
+from capeval.backends.tokens import encode_all, encode_pairs, pieces_of
 from capeval.core import Request
 from capeval.errors import BadFileError, UsageError
 
@@ -88,14 +87,7 @@ class Texts:
 
     def pieces(self, text: str) -> list[Piece]:
         """See `Backend`."""
-        tokenizer = self._tokenizer()
-        special = set(tokenizer.all_special_ids)
-        found = []
-        for is_special, run in groupby(encode(tokenizer, text), key=special.__contains__):
-            for ids in [[token] for token in run] if is_special else [list(run)]:
-                said = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-                found.append(Piece(said, is_special, len(ids)))
-        return found
+        return pieces_of(self._tokenizer(), text)
 
     def _tokenizer(self) -> Any:
         import_transformers()

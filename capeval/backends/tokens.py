@@ -9,10 +9,13 @@ so.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
+from capeval.backends import Piece
 from capeval.backends.encoding import Text, encoder_of
 from capeval.backends.trie.budget import Budget
+from capeval.errors import BadFileError
 
 Pair = tuple[list[int], list[int]]
 """(context, target) token ids: the target is what is scored."""
@@ -28,6 +31,29 @@ def _text(tokenizer: Any, text: str) -> Text:
     """A text, and whether the tokenizer adds its special tokens to it."""
     bos = tokenizer.bos_token
     return text, not (bos and text.startswith(bos))
+
+
+def pieces_of(tokenizer: Any, text: str) -> list[Piece]:
+    """A text as the model reads it: see `Backend.pieces`."""
+    special = set(tokenizer.all_special_ids)
+    found = []
+    for is_special, run in groupby(encode(tokenizer, text), key=special.__contains__):
+        for ids in [[token] for token in run] if is_special else [list(run)]:
+            said = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+            found.append(Piece(said, is_special, len(ids)))
+    return found
+
+
+def prefix_of(tokenizer: Any, name: str) -> int:
+    """The token that stands for an empty prompt: BOS, else end of text.
+
+    Raises:
+        BadFileError: it names neither.
+    """
+    prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if prefix is None:
+        raise BadFileError(f"the tokenizer of {name} names neither a BOS nor an end-of-text token, so it can't score")
+    return int(prefix)
 
 
 def encode_pair(tokenizer: Any, context: str, continuation: str, prefix: int, joined: bool = True) -> Pair:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from capeval.backends import Piece, checkpoint
 from capeval.backends.imports import import_transformers
-from capeval.backends.tokens import Pair, encode, encode_all, encode_pairs, rolling_windows
+from capeval.backends.tokens import Pair, encode_all, encode_pairs, pieces_of, prefix_of, rolling_windows
 from capeval.errors import BadFileError, UsageError
 
 
@@ -63,13 +62,7 @@ class Reader:
 
     def pieces(self, text: str) -> list[Piece]:
         """See `Backend.pieces`."""
-        special = set(self.tokenizer.all_special_ids)
-        found = []
-        for is_special, run in groupby(encode(self.tokenizer, text), key=special.__contains__):
-            for ids in [[token] for token in run] if is_special else [list(run)]:
-                said = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-                found.append(Piece(said, is_special, len(ids)))
-        return found
+        return pieces_of(self.tokenizer, text)
 
 
 def open_reader(name: str, revision: str) -> Reader:
@@ -85,7 +78,4 @@ def open_reader(name: str, revision: str) -> Reader:
     files = checkpoint.fingerprint(folder, weights=False)
     import_transformers()
     tokenizer = load_tokenizer(folder, name, files)
-    prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if prefix is None:
-        raise BadFileError(f"the tokenizer of {name} names neither a BOS nor an end-of-text token, so it can't score")
-    return Reader(name=name, digest=files, tokenizer=tokenizer, prefix=prefix)
+    return Reader(name=name, digest=files, tokenizer=tokenizer, prefix=prefix_of(tokenizer, name))

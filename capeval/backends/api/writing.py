@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from capeval.backends import writing
 from capeval.backends.api.client import GarbledError
 from capeval.backends.api.messages import continued, read_messages
 from capeval.backends.api.server import Server
 from capeval.backends.api.settings import ApiSettings
 from capeval.backends.api.tally import count
 from capeval.core import Reply, Request
-from capeval.digest import digest
 from capeval.errors import UsageError, not_among
 
 MOST_STOPS = 4
@@ -73,7 +73,7 @@ def _sampling(generation: Mapping[str, Any]) -> dict[str, Any]:
 
 def seed_of(request: Request) -> int:
     """Of one sampled request: another for every seed, sample and prompt; 31 bits, which every server takes."""
-    return int(digest(request.seed, request.sample, request.text), 16) % 2**31
+    return writing.seed_of(request) % 2**31
 
 
 def reply_of(answer: Mapping[str, Any], request: Request, cut: int) -> Reply:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -150,8 +149,3 @@ def supports(architecture: str) -> bool:
         return f'"{architecture}":' in table.read_text(encoding="utf-8")
     except OSError:
         return True
-
-
-def described(arguments: Mapping[str, Any]) -> str:
-    """Arguments in a line, for messages."""
-    return ", ".join(f"{name}={value}" for name, value in sorted(arguments.items()) if name != "model")

@@ -50,7 +50,6 @@ class Warm:
     signature: Mapping[str, str]
     canary: Canary
     told: Mapping[str, str]
-    swapped: int = 0
 
 
 @dataclass(slots=True)
@@ -145,7 +144,6 @@ def _swapped(warm: Warm, wanted: Wanted, proofs: swaps.Proofs) -> bool:
             HISTORY.note("one engine more was started to prove, once for this architecture, that an exchange is exact")
         return True
     warm.wanted, warm.canary = wanted, canary
-    warm.swapped += 1
     HISTORY.swaps += 1
     return True
 
